@@ -1,0 +1,82 @@
+"""A signature as JSON Schema (draft 2020-12): what other teams code their events against.
+
+Pure; knows nothing of how events travel.
+"""
+
+from typing import Any
+
+from model.signature import Feature, Kind, Label, Signature, Task
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def event_schema(signature: Signature, event_id_field: str = "id") -> dict[str, Any]:
+    """The JSON Schema of an event that the model accepts; other fields are ignored."""
+    root: dict[str, Any] = {"$schema": DRAFT, **_object()}
+    for feature in signature.features:
+        node = root
+        for step in feature.path[:-1]:
+            if step not in node["properties"]:
+                node["properties"][step] = _object()
+                node["required"].append(step)
+            node = node["properties"][step]
+        node["properties"][feature.path[-1]] = _feature(feature)
+        node["required"].append(feature.path[-1])
+    identity = {"type": ["string", "null"], "minLength": 1, "description": "names the event"}
+    root["properties"].setdefault(event_id_field, identity)
+    return root
+
+
+def prediction_schema(signature: Signature) -> dict[str, Any]:
+    """The JSON Schema of the predictions that the model gives."""
+    root = {"$schema": DRAFT, **_object()}
+    position = {**_object(), "required": ["topic", "partition", "offset"]}
+    position["properties"] = {
+        "topic": {"type": "string"},
+        "partition": {"type": "integer"},
+        "offset": {"type": "integer"},
+    }
+    root["properties"] = {
+        "id": {"type": "string"},
+        "prediction": _answer(signature),
+        "model": {"type": "string"},
+        "version": {"type": "string"},
+        "source": position,
+        "scored_at": {"type": "string", "format": "date-time"},
+    }
+    root["required"] = list(root["properties"])
+    if signature.probabilities:
+        labels = [label_key(label) for label in signature.labels]
+        probability = {"type": "number", "minimum": 0, "maximum": 1}
+        root["properties"]["probabilities"] = {
+            **_object(),
+            "properties": dict.fromkeys(labels, probability),
+            "required": labels,
+        }
+        root["required"].append("probabilities")
+    if signature.score:
+        root["properties"]["score"] = {"type": "number", "description": "below 0: an outlier"}
+        root["required"].append("score")
+    return root
+
+
+def label_key(label: Label) -> str:
+    """A label as the key of its probability."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def _object() -> dict[str, Any]:
+    return {"type": "object", "properties": {}, "required": []}
+
+
+def _feature(feature: Feature) -> dict[str, Any]:
+    name = feature.kind.value
+    return {"type": [name, "null"] if feature.nullable else name}
+
+
+def _answer(signature: Signature) -> dict[str, Any]:
+    if signature.task is Task.CLASSIFICATION:
+        return {"enum": list(signature.labels)}
+    if signature.task is Task.REGRESSION:
+        return {"type": Kind.NUMBER.value}
+    return {"type": Kind.INTEGER.value}
