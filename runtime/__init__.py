@@ -1,0 +1,1 @@
+"""The shell that the applications share: settings, Kafka clients, logs, metrics, the terminal."""

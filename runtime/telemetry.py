@@ -1,0 +1,216 @@
+"""Structured logs, and the one list of metrics.
+
+Every metric that Streamscore exports is named in `Metrics`, nowhere else. It must not know where
+the numbers come from, nor how they are served. No metric is labelled with an id of an event.
+"""
+
+import importlib.metadata
+import logging
+import platform
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from runtime.settings import LogSettings
+from runtime.version import version
+
+RESULTS = ("predicted", "dead_letter", "skipped")
+STAGES = ("poll", "decode", "score", "encode", "publish", "commit")
+
+_BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+_STAGE_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_LATENCY_BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+)
+
+
+class Metrics:
+    """Every metric of the scoring service, registered in `registry`; one instance a process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        # Events that are done (committed), by what became of them.
+        self.events = Counter(
+            "streamscore_events_total", "Events done, by result.", ["result"], registry=registry
+        )
+        # The dead letters among them: where in the pipeline, and why (see docs/contracts.md).
+        self.dead_letters = Counter(
+            "streamscore_dead_letters_total",
+            "Events dead-lettered, by the stage that failed and its code.",
+            ["stage", "code"],
+            registry=registry,
+        )
+        # How many events are scored at once: 1 when idle, max_batch when behind.
+        self.batch_events = Histogram(
+            "streamscore_batch_events",
+            "Events in a batch.",
+            buckets=_BATCH_BUCKETS,
+            registry=registry,
+        )
+        # Where the time of a batch goes.
+        self.stage_seconds = Histogram(
+            "streamscore_stage_seconds",
+            "Time that a batch spent in a stage.",
+            ["stage"],
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        # What an application waits for: event timestamp -> its prediction committed.
+        self.latency_seconds = LatencyHistogram(
+            "streamscore_latency_seconds",
+            "Time from an event's timestamp to the commit of its prediction.",
+        )
+        registry.register(self.latency_seconds)
+        # Events waiting in each partition that this process owns.
+        self.lag = Gauge(
+            "streamscore_lag_events",
+            "Committed events of a partition that are not yet scored.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        # Partitions moved between the members of the group.
+        self.rebalances_total = Counter(
+            "streamscore_rebalances_total", "Assignments of partitions.", registry=registry
+        )
+        # Batches that were taken back and tried again: never a loss, but time.
+        self.transaction_aborts_total = Counter(
+            "streamscore_transaction_aborts_total", "Transactions aborted.", registry=registry
+        )
+        # Always 1: which model is served, and how it is evaluated.
+        self.model_info = Info("streamscore_model", "The model in use.", registry=registry)
+        # Stands still when the service hangs: alert on its age while there is lag.
+        self.last_progress_timestamp_seconds = Gauge(
+            "streamscore_last_progress_timestamp_seconds",
+            "Unix time of the last commit, or of the last poll that found nothing to do.",
+            registry=registry,
+        )
+        # Always 1: which software this is.
+        self.build_info = Info("streamscore_build", "The versions in use.", registry=registry)
+        self._show_from_the_start()
+
+    def serve_model(self, *, model: str, version: str, engine: str) -> None:
+        """State the model in use; replaces the one before."""
+        self.model_info.info({"model": model, "version": version, "engine": engine})
+
+    def _show_from_the_start(self) -> None:
+        for result in RESULTS:  # a counter that appears at its first event has no rate for it
+            self.events.labels(result)
+        for stage in STAGES:
+            self.stage_seconds.labels(stage)
+        self.build_info.info(
+            {
+                "version": version(),
+                "python": platform.python_version(),
+                "scikit_learn": importlib.metadata.version("scikit-learn"),
+                "confluent_kafka": importlib.metadata.version("confluent-kafka"),
+            }
+        )
+
+
+class LatencyHistogram(Collector):
+    """A histogram that is fed a batch at a time: one pass of numpy, not a call per event."""
+
+    def __init__(
+        self, name: str, documentation: str, buckets: Iterable[float] = _LATENCY_BUCKETS
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._bounds = np.array(sorted(buckets), dtype=np.float64)
+        self._counts = np.zeros(self._bounds.size + 1, dtype=np.int64)  # the last one is +Inf
+        self._sum = 0.0
+        self._lock = threading.Lock()  # a scrape comes from the thread of the health server
+
+    def observe_many(self, seconds: npt.NDArray[np.float64]) -> None:
+        """Count each of `seconds` (1-D float64); below 0, by clocks that differ, counts as 0.
+
+        Values that are not finite are left out: they would make the sum useless for good.
+        """
+        finite = np.maximum(seconds[np.isfinite(seconds)], 0.0)
+        buckets = np.searchsorted(self._bounds, finite, side="left")  # le: the bound is inside
+        counts = np.bincount(buckets, minlength=self._counts.size)
+        with self._lock:
+            self._counts += counts
+            self._sum += float(finite.sum())
+
+    def describe(self) -> Iterable[Metric]:
+        """The name and help alone, which the registry asks for when this is registered."""
+        return [HistogramMetricFamily(self._name, self._documentation)]
+
+    def collect(self) -> Iterable[Metric]:
+        """The cumulated buckets, the count and the sum, in seconds."""
+        with self._lock:
+            cumulated, total = np.cumsum(self._counts), self._sum
+        bounds = [*(repr(float(bound)) for bound in self._bounds), "+Inf"]
+        pairs = [(bound, float(count)) for bound, count in zip(bounds, cumulated, strict=True)]
+        return [HistogramMetricFamily(self._name, self._documentation, pairs, sum_value=total)]
+
+
+def configure_logging(settings: LogSettings) -> None:
+    """Send all logs to standard error: JSON lines, or for reading where that is a terminal.
+
+    Takes in the standard `logging` of libraries and Python's warnings. Tracebacks carry no local
+    variables, which may be payloads or secrets.
+    """
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        _add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+    ]
+    render = _render_json() if as_json else _render_for_reading()
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_NamedLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+
+
+class _NamedLogger(structlog.WriteLogger):
+    """Writes to what is standard error at the time, and knows its own name."""
+
+    def __init__(self, name: str = "streamscore") -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
+def _add_logger_name(
+    logger: structlog.typing.WrappedLogger,
+    _method: str,
+    event: structlog.typing.EventDict,
+) -> structlog.typing.EventDict:
+    record = event.get("_record")
+    event["logger"] = record.name if record is not None else logger.name
+    return event
+
+
+def _render_json() -> list[Any]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+
+
+def _render_for_reading() -> list[Any]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
