@@ -1,0 +1,1 @@
+"""The scoring service: events in, predictions and dead letters out, exactly once."""
