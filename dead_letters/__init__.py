@@ -1,0 +1,1 @@
+"""Read the dead letters of a topic, and send chosen ones back to it."""
