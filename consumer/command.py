@@ -63,7 +63,8 @@ def consume(
     SIGTERM or Ctrl-C finishes the batch in hand, commits it and leaves the group. Start it again,
     or on more machines, to share the partitions of the topic.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported: one native thread a process
+    # Before numpy is imported, and for the workers: one native thread a process.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     from consumer.worker import Job, Stop, load_model, run_worker
     from runtime.settings import load_settings
     from runtime.telemetry import configure_logging

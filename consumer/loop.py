@@ -92,6 +92,7 @@ class ScoringLoop:
 
     def _recover(self, batch: Batch, error: BrokerError) -> None:
         """Undo a batch: go back, wait, and let the next step take its events again."""
+        self.metrics.transaction_aborts_total.inc()
         if not self._retry(error):
             self.source.rewind(batch)
             return
@@ -112,11 +113,10 @@ class ScoringLoop:
     def _retry(self, error: BrokerError) -> bool:
         """Wait before the next try; whether the sink must be opened anew."""
         self._failures += 1
-        self.metrics.transaction_aborts_total.inc()
         decision = after_failure(error, self._failures, self.limits.backoff, random.random())  # noqa: S311 - jitter
         if isinstance(decision, GiveUp):
             raise type(error)(decision.message, hint=error.hint) from error
-        _log.warning("batch_undone", failures=self._failures, reason=str(error))
+        _log.warning("trying_again", failures=self._failures, reason=str(error))
         self.vitals.progress(self.clock.now())
         self.sleep(decision.delay_s)
         return decision.reopen

@@ -31,7 +31,7 @@ def after_failure(
     """Decide after the `failures`-th failure in a row; `random` is in [0, 1).
 
     A producer that was fenced is made anew as well: a transaction that timed out looks the same
-    as a second owner of the transactional id (facts, 5), and only a repetition tells them apart.
+    as a second owner of the transactional id, and only a repetition tells them apart.
     """
     if backoff.exhausted(failures):
         return GiveUp(f"gave up after {failures} failures in a row: {error}")

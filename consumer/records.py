@@ -53,7 +53,7 @@ class Batch:
     In each partition they are in order. `first` and `following` are, by partition, the offset to
     go back to when the batch fails, and the offset to commit when it succeeds. `group` is the
     group's metadata of the moment at which the records were taken: it must not be asked for later
-    (facts: a batch of a revoked partition would be accepted, and scored twice).
+    (a batch of a revoked partition would be accepted, and scored twice).
     """
 
     topic: str

@@ -36,6 +36,8 @@ _PASSING = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError.STALE_MEMBER_EPOCH,
 }
 
 
@@ -104,7 +106,7 @@ class Source:
         try:
             committed = self._consumer.committed(wanted, self._timeout_s)
         except KafkaException as error:
-            raise broker_error(error, "read the group's committed offsets") from error
+            raise broker_error(error, "reading the group's committed offsets") from error
         # Without a committed offset nothing of the partition was ever done.
         self._seek(
             {p.partition: p.offset if p.offset >= 0 else first[p.partition] for p in committed}
@@ -150,7 +152,7 @@ class Source:
                     start = place.offset if place.offset >= 0 else OFFSET_BEGINNING
                     self._consumer.seek(TopicPartition(self._topic, place.partition, start))
             except KafkaException as error:
-                raise broker_error(error, "read the group's committed offsets") from error
+                raise broker_error(error, "reading the group's committed offsets") from error
         return [record for record in records if record.partition() not in revoked]
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

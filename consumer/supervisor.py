@@ -3,13 +3,11 @@
 A worker that dies is started again, after a wait that grows; one that keeps dying ends them all.
 """
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
@@ -70,8 +68,8 @@ class Supervisor:
         finally:
             self._stop()
 
-    def _receive(self, number: int, _frame: FrameType | None) -> None:
-        _log.info("stopping", signal=signal.Signals(number).name)
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        # No log line: it may interrupt one that holds the logger's lock.
         self._stopping = True
 
     def _tend(self, worker: _Worker) -> None:
@@ -87,8 +85,10 @@ class Supervisor:
         worker.deaths.append(now)
         while worker.deaths[0] < now - _WINDOW_S:
             worker.deaths.popleft()
-        delay_s = None if status == PERMANENT else restart_delay_s(len(worker.deaths))
+        delay_s = restart_delay_s(len(worker.deaths))
         _log.warning("worker_died", worker=worker.number, status=status, deaths=len(worker.deaths))
+        if status == PERMANENT:
+            raise CrashLoop(f"worker {worker.number} cannot start", hint="the log above says why")
         if delay_s is None:
             msg = f"worker {worker.number} died {len(worker.deaths)} times within "
             msg += f"{_WINDOW_S:g} s, the last time with exit status {status}"
@@ -99,7 +99,6 @@ class Supervisor:
         worker.process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "consumer.worker", str(worker.number)],
             stdin=subprocess.PIPE,
-            env=_environment(os.environ),
             start_new_session=True,  # Ctrl-C reaches it through us, once
         )
         if worker.process.stdin is not None:
@@ -132,8 +131,3 @@ def _for_worker(job: Job, number: int) -> Job:
     health = job.settings.health.model_copy(update={"port": port + number})
     settings = job.settings.model_copy(update={"health": health})
     return Job(settings, job.input, job.output, job.model, job.group)
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """One native thread a process, from the first import on."""
-    return {**environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -20,11 +20,6 @@ CommitOffsets = Callable[[list[TopicPartition]], None]
 
 _FLUSH_BYTES = 64 * 1024 * 1024  # far below the producer's queue, so that it never is full
 _GRACE_S = 1.0  # for a call that does keep its timeout to say so itself
-_FENCED = {
-    KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own codes are spelled with an underscore
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-}
 
 
 class Sink(Protocol):
@@ -84,11 +79,11 @@ class Outbox:
                 self._send_one(self._dead_letters, letter.partition, message)
             self._flush()
         except (BufferError, TypeError, ValueError, SystemError) as error:
-            # SystemError comes out of flush() after a fatal error: facts, 11.
+            # SystemError comes out of flush() after a fatal error.
             msg = f"a record could not be sent: {error}"
             raise DeliveryFailed(msg) from error
         except KafkaException as error:
-            raise broker_error(error, "send a record") from error
+            raise broker_error(error, "sending a record") from error
 
     def _send_plain(self, partition: int, messages: list[dict[str, Any]]) -> None:
         chunk: list[dict[str, Any]] = []
@@ -142,7 +137,7 @@ class ExactlyOnce:
     """Results and offsets in one Kafka transaction.
 
     After a timeout or an answer that was lost, the producer is discarded and made anew with the
-    same transactional id: librdkafka has no way to ask what became of a transaction (facts, 6).
+    same transactional id: librdkafka has no way to ask what became of a transaction.
     """
 
     def __init__(
@@ -165,7 +160,7 @@ class ExactlyOnce:
             outbox.producer.init_transactions(self._timeout_s)
         except KafkaException as error:
             outbox.discard()
-            raise broker_error(error, "begin with transactions") from error
+            raise broker_error(error, "opening a transactional producer") from error
         self._outbox = outbox
 
     def publish(self, batch: Batch, outgoing: Outgoing, stage: Stages) -> None:
@@ -178,21 +173,21 @@ class ExactlyOnce:
                 outbox.producer.begin_transaction()
                 outbox.send(outgoing)
         except (KafkaException, BrokerError) as error:
-            raise self._abort(outbox, _reason(error)) from error
+            raise self._abort(outbox, error) from error
         try:
             with stage("commit"):
                 self._send_offsets(outbox, batch)
                 outbox.producer.commit_transaction(self._timeout_s)
         except KafkaException as error:
             if error.args[0].txn_requires_abort():
-                raise self._abort(outbox, _reason(error)) from error
-            raise self._give_up(outbox, _reason(error), error) from error
+                raise self._abort(outbox, error) from error
+            raise self._give_up(outbox, error) from error
 
     def _send_offsets(self, outbox: Outbox, batch: Batch) -> None:
         """Add the offsets to the transaction, in a thread that is left behind if it hangs.
 
         librdkafka ignores this call's timeout while the group coordinator is away, and may never
-        return from it (facts, 7). A new producer with the same id fences whatever it does later.
+        return from it. A new producer with the same id fences whatever it does later.
         """
         answers: queue.SimpleQueue[KafkaException | None] = queue.SimpleQueue()
 
@@ -229,20 +224,23 @@ class ExactlyOnce:
             # Nothing was open, or the broker is away and will abort it at its timeout.
             return
 
-    def _abort(self, outbox: Outbox, reason: str) -> BrokerError:
+    def _abort(self, outbox: Outbox, error: Exception) -> BrokerError:
         try:
             outbox.producer.abort_transaction(self._timeout_s)
             outbox.forget()
-        except (KafkaException, SystemError) as error:
-            return self._give_up(outbox, f"{reason}; then {_reason(error)}", error)
-        return BatchUndone(f"the transaction was aborted: {reason}")
+        except (KafkaException, SystemError) as second:
+            return self._give_up(outbox, second)
+        told = _told(error)
+        return BatchUndone(f"the transaction was aborted: {told}", hint=told.hint)
 
-    def _give_up(self, outbox: Outbox, reason: str, error: Exception) -> BrokerError:
+    def _give_up(self, outbox: Outbox, error: Exception) -> BrokerError:
         self._outbox = None
         outbox.discard()
-        if isinstance(error, KafkaException) and error.args[0].code() in _FENCED:
-            return Fenced(f"the producer was fenced: {reason}")
-        return OutcomeUnknown(f"what became of the transaction is not known: {reason}")
+        told = _told(error)
+        if isinstance(told, Fenced):
+            return told
+        msg = f"what became of the transaction is not known: {told}"
+        return OutcomeUnknown(msg, hint=told.hint)
 
 
 class AtLeastOnce:
@@ -268,12 +266,13 @@ class AtLeastOnce:
             with stage("commit"):
                 self._commit(offsets(batch))
         except KafkaException as error:
-            raise BatchUndone(f"offsets were not committed: {_reason(error)}") from error
+            told = _told(error)
+            raise BatchUndone(f"offsets were not committed: {told}", hint=told.hint) from error
         except BrokerError as error:
             # What is still on its way would arrive behind its own repetition.
             self._outbox = None
             outbox.discard()
-            raise OutcomeUnknown(str(error)) from error
+            raise OutcomeUnknown(str(error), hint=error.hint) from error
 
     def close(self) -> None:
         """Drop the producer: every batch was flushed already."""
@@ -288,5 +287,10 @@ def offsets(batch: Batch) -> list[TopicPartition]:
     return [TopicPartition(batch.topic, partition, at) for partition, at in following.items()]
 
 
-def _reason(error: Exception) -> str:
-    return describe_error(error.args[0]) if isinstance(error, KafkaException) else str(error)
+def _told(error: Exception) -> BrokerError:
+    """An error in our own words, with its hint."""
+    if isinstance(error, BrokerError):
+        return error
+    if isinstance(error, KafkaException):
+        return broker_error(error, "writing a batch")
+    return BrokerError(str(error))

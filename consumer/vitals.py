@@ -1,8 +1,8 @@
 """Whether a worker is alive and ready, and the metrics that Kafka's own statistics feed.
 
-Alive means that the loop makes progress: a client that hangs in a call (facts, 7) stops it.
+Alive means that the loop makes progress: a client that hangs in a call stops it.
 Ready means that the group has given it its place and that a broker answers: a dead broker gives
-an empty poll and no error (facts, 14), so the client's statistics are asked.
+an empty poll and no error, so the client's statistics are asked.
 """
 
 from collections.abc import Callable

@@ -28,7 +28,10 @@ from consumer.pipeline import Identity, Pipeline, Target
 from consumer.source import Source
 from consumer.transaction import AtLeastOnce, ExactlyOnce, Outbox, Sink
 from consumer.vitals import Vitals
+from model import load
+from model.codec import EventDecoder
 from model.errors import MissingTopics, ModelError, StreamscoreError, WrongUsage
+from model.prediction import PredictionEncoder
 from runtime.clients import consumer_properties, open_consumer, open_producer, producer_properties
 from runtime.health import HealthServer
 from runtime.retry import Backoff
@@ -45,6 +48,7 @@ _log = structlog.get_logger("streamscore.consumer")
 
 _WAIT_S: Final = 0.25
 _STATISTICS_MS: Final = 1000
+_LOOK_S: Final = 0.05
 _RETRY_BASE_S: Final = 0.1
 
 PERMANENT: Final = 2  # the exit status that says: starting again changes nothing
@@ -75,12 +79,16 @@ class Job:
 
 
 class Stop:
-    """Tells when to stop: a signal came, or the parent process is gone."""
+    """Tells when to stop: a signal came, or the `parent` process is gone, where one is given.
 
-    def __init__(self, deadline_s: float) -> None:
+    A signal handler may interrupt any line, so it takes no lock: no logging, no Event.
+    """
+
+    def __init__(self, deadline_s: float, parent: int | None = None) -> None:
         self._deadline_s = deadline_s
-        self._event = threading.Event()
-        self._parent = os.getppid()
+        self._parent = parent
+        self._reason: str | None = None
+        self._told = False
 
     def on_signals(self) -> None:
         """Stop on SIGTERM and SIGINT."""
@@ -88,28 +96,31 @@ class Stop:
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        _log.info("stopping", signal=signal.Signals(number).name)
-        self.request()
+        self.request(signal.Signals(number).name)
 
-    def request(self) -> None:
+    def request(self, reason: str = "the end") -> None:
         """Stop; if that takes longer than the deadline, the process ends all the same."""
-        if self._event.is_set():
+        if self._reason is not None:
             return
-        self._event.set()
+        self._reason = reason
         last_resort = threading.Timer(self._deadline_s, _end_hard, [self._deadline_s])
         last_resort.daemon = True
         last_resort.start()
 
     def requested(self) -> bool:
         """Whether to stop."""
-        if not self._event.is_set() and os.getppid() != self._parent:
-            _log.warning("stopping", reason="the parent process is gone")
-            self.request()
-        return self._event.is_set()
+        if self._parent is not None and os.getppid() != self._parent:
+            self.request("the supervisor is gone")
+        if self._reason is not None and not self._told:
+            self._told = True
+            _log.info("stopping", reason=self._reason)
+        return self._reason is not None
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not beyond the stop."""
-        self._event.wait(seconds)
+        end = time.monotonic() + seconds
+        while not self.requested() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_S))
 
 
 def _end_hard(deadline_s: float) -> None:
@@ -136,7 +147,7 @@ def run_worker(job: Job, worker: int, stop: Stop, loaded: "Callable[[Job], Model
     partitions = require_topics(settings, [job.input, job.output, letters])
     limits = record_limits(settings, [job.output, letters])
     with ExitStack() as stack:
-        # More native threads than one fight over the cores (facts, 33).
+        # More native threads than one fight over the cores.
         stack.enter_context(threadpool_limits(1))
         model = loaded(job)
         metrics = Metrics(CollectorRegistry())
@@ -190,9 +201,6 @@ def run_worker(job: Job, worker: int, stop: Stop, loaded: "Callable[[Job], Model
 
 
 def _pipeline(job: Job, model: "Model", output: Target, letters: Target) -> Pipeline:
-    from model.codec import EventDecoder  # noqa: PLC0415 - loads numpy and pandas
-    from model.prediction import PredictionEncoder  # noqa: PLC0415
-
     return Pipeline(
         EventDecoder(model.signature, job.settings.event_id_field),
         model.scorer,
@@ -251,8 +259,6 @@ def _sink(job: Job, identity: WorkerIdentity, letters: str, source: Source) -> S
 
 def load_model(job: Job) -> "Model":
     """The job's model, from the store in its settings."""
-    from model import load  # noqa: PLC0415 - loads scikit-learn
-
     model = load(
         job.model, store=job.settings.store, allowed_types=job.settings.model.allowed_types
     )
@@ -267,7 +273,7 @@ def main() -> int:
     configure_logging(job.settings.log)
     worker = int(sys.argv[1])
     structlog.contextvars.bind_contextvars(worker=worker)
-    stop = Stop(job.settings.consumer.shutdown_timeout_s)
+    stop = Stop(job.settings.consumer.shutdown_timeout_s, parent=os.getppid())
     stop.on_signals()
     try:
         run_worker(job, worker, stop, load_model)

@@ -122,7 +122,9 @@ def _delete(stage: Stage) -> None:
     }
     for name, deletion in deletions.items():
         try:
-            deletion.result(_ADMIN_TIMEOUT_S)
+            deletion.result(_ADMIN_TIMEOUT_S + 1)
+        except TimeoutError:
+            _log.warning("not_deleted", name=name, reason="no answer in time")
         except KafkaException as error:  # the demo is over: what is left does no harm
             if error.args[0].name() in _WAS_NOT_THERE:
                 continue

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import KafkaException, Message, TopicPartition
 
-from model.errors import BrokerError
+from model.errors import BrokerError, BrokerUnreachable
 from runtime.clients import broker_error, consumer_properties, open_consumer
 from runtime.dead_letter import NotADeadLetter, read_headers
 from runtime.ledger import Answers, Audit, Ledger
@@ -112,14 +112,15 @@ class _Reading:
 
     def spans(self, topic: str, partitions: int) -> dict[int, _Span]:
         """Tell what the partitions hold now; a read_committed client sees the last stable end."""
-        return {
-            partition: _Span(
-                *self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), self._broker_timeout_s, cached=False
-                )
-            )
-            for partition in range(partitions)
-        }
+        return {partition: self._span(topic, partition) for partition in range(partitions)}
+
+    def _span(self, topic: str, partition: int) -> _Span:
+        marks = self._consumer.get_watermark_offsets(
+            TopicPartition(topic, partition), self._broker_timeout_s, cached=False
+        )
+        if marks is None:
+            raise BrokerUnreachable(f"no answer on the ends of {topic}/{partition} in time")
+        return _Span(*marks)
 
     def records(
         self, topic: str, spans: Mapping[int, _Span]

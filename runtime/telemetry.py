@@ -90,7 +90,7 @@ class Metrics:
         # Stands still when the service hangs: alert on its age while there is lag.
         self.last_progress_timestamp_seconds = Gauge(
             "streamscore_last_progress_timestamp_seconds",
-            "Unix time of the last commit, or of the last poll that found nothing to do.",
+            "Unix time at which the loop last came round.",
             registry=registry,
         )
         # Always 1: which software this is.

@@ -18,6 +18,7 @@ DEFAULT_LIMIT_BYTES = 1_048_588  # Kafka's own default of max.message.bytes
 HEADROOM_BYTES = 65_536  # what a dead letter's headers may add to an event
 KEPT_FOR_EVER = "-1"  # as Kafka's retention.ms
 _LOOK_S = 0.05
+_GRACE_S = 2.0  # the client answers by its own deadline; ours is a second net behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ def record_limits(settings: Settings, names: Iterable[str]) -> dict[str, int]:
     limits = dict.fromkeys(wanted, DEFAULT_LIMIT_BYTES)
     for resource, answer in answers.items():
         try:
-            limits[resource.name] = int(answer.result()["max.message.bytes"].value)
+            limits[resource.name] = int(
+                answer.result(settings.broker_timeout_s + _GRACE_S)["max.message.bytes"].value
+            )
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise broker_error(error, f"reading the limits of {resource.name}") from error
@@ -142,7 +145,7 @@ def _create(settings: Settings, topics: Sequence[Topic]) -> set[str]:
     refusals: list[BrokerError] = []
     for name, answer in answers.items():
         try:
-            answer.result()
+            answer.result(settings.broker_timeout_s + _GRACE_S)
             created.add(name)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
