@@ -118,11 +118,12 @@ class Pipeline:
                 headers = self._headers(original, batch, position, now)
                 if headers:
                     message["headers"] = headers
-                    headed.add(target)
                     size += size_bytes(headers)
             if size > limit:
                 rejections[position] = _too_large(limit)
                 continue
+            if "headers" in message:
+                headed.add(target)
             messages.setdefault(target, []).append(message)
         plain = {target: rest for target, rest in messages.items() if target not in headed}
         return plain, {target: messages[target] for target in headed}
