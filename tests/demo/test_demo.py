@@ -94,7 +94,8 @@ def test_the_whole_demo(streamscore: "CommandLine", store: Path, traces: Traces)
     # and it was shown
     assert "Training the model" in done.stdout
     assert "What came of it" in done.stdout
-    assert "EWR→" in (streamscore.folder / "screen.svg").read_text(encoding="utf-8")
+    # (which predictions stand on the screen at that moment is chance)
+    assert "answered" in (streamscore.folder / "screen.svg").read_text(encoding="utf-8")
     # and nothing is left but the model
     assert (store / "flight-delay" / "1").is_dir()
     assert traces.processes() == []
