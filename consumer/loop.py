@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import structlog
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
 
 from consumer.pipeline import Pipeline
 from consumer.policy import GiveUp, after_failure
@@ -129,9 +128,9 @@ class ScoringLoop:
         for (stage, code), count in tally.dead_letters.items():
             metrics.events.labels("dead_letter").inc(count)
             metrics.dead_letters.labels(stage, code).inc(count)
-        times = [record.timestamp() for record in batch.records]
-        known = [ms for kind, ms in times if kind != TIMESTAMP_NOT_AVAILABLE]
-        metrics.latency_seconds.observe_many(now - np.array(known, dtype=np.float64) / 1000)
+        times = np.array([record.timestamp()[1] for record in batch.records], dtype=np.float64)
+        known = times[times >= 0]  # the others have none
+        metrics.latency_seconds.observe_many(now - known / 1000)
         _log.debug("batch_committed", events=len(batch.records), predicted=tally.predicted)
 
     def _count_rebalances(self) -> None:

@@ -4,8 +4,11 @@ Order within a partition is kept. One bad event becomes one dead letter and touc
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from consumer.headers import CloudEvents, headers_of, size_bytes, trace_context
 from consumer.records import ANY_PARTITION, Batch, DeadLetter, Outgoing, Record, Stages, Tally
@@ -16,6 +19,9 @@ from model.scorer import Scorer, Scores
 from runtime.dead_letter import Failure, Header, Headers, attempt_of, omit_value, write_headers
 
 _RECORD_OVERHEAD = 512  # bytes a record may need beyond its key, value and headers
+
+Message = dict[str, Any]  # as `produce` and `produce_batch` take it
+Messages = dict[int, list[Message]]  # by partition, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,44 +91,67 @@ class Pipeline:
         scores: Scores,
         now: str,
         rejections: dict[int, Rejection],
-    ) -> tuple[dict[int, list[dict[str, Any]]], dict[int, list[dict[str, Any]]]]:
+    ) -> tuple[Messages, Messages]:
+        """The messages without and with headers; adds to the rejections what is too large."""
         if scores.answers is None:
             return {}, {}
-        rows = scores.positions.tolist()
-        positions = [decoded.positions[row] for row in rows]
-        partitions = [batch.partitions[position] for position in positions]
-        offsets = [batch.offsets[position] for position in positions]
-        ids = [
-            decoded.ids[row] or f"{batch.topic}/{partition}/{offset}"
-            for row, partition, offset in zip(rows, partitions, offsets, strict=True)
-        ]
+        scored = _scored(batch, decoded, scores)
         values = self.encoder.encode(
             scores.answers,
-            ids,
+            scored.ids,
             topic=batch.topic,
-            partitions=partitions,
-            offsets=offsets,
+            partitions=scored.partitions,
+            offsets=scored.offsets,
             scored_at=now,
         )
-        messages: dict[int, list[dict[str, Any]]] = {}
+        keys = [record.key() for record in scored.records]
+        limit = self.output.limit_bytes - _RECORD_OVERHEAD
+        longest = max(map(len, values)) + max(len(key) if key else 0 for key in keys)
+        if longest <= limit and self.cloud_events is None and not _any_headers(scored.records):
+            messages = [
+                {"value": value, "key": key} for value, key in zip(values, keys, strict=True)
+            ]
+            return self._by_partition(messages, scored.partitions), {}
+        return self._one_by_one(batch, scored, values, now, rejections)
+
+    def _by_partition(self, messages: list[Message], partitions: list[int]) -> Messages:
+        """Messages by their target, in order: those of a partition mostly stand together."""
+        if not self.output.same_partitions:
+            return {ANY_PARTITION: messages}
+        numbers = np.array(partitions)
+        ends = [*(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(messages)]
+        grouped: Messages = {}
+        start = 0
+        for end in ends:
+            grouped.setdefault(partitions[start], []).extend(messages[start:end])
+            start = end
+        return grouped
+
+    def _one_by_one(
+        self,
+        batch: Batch,
+        scored: "_Scored",
+        values: list[bytes],
+        now: str,
+        rejections: dict[int, Rejection],
+    ) -> tuple[Messages, Messages]:
+        """As above, for a batch of which some messages carry headers or are too large."""
+        messages: Messages = {}
         headed: set[int] = set()
         limit = self.output.limit_bytes - _RECORD_OVERHEAD
-        for position, value in zip(positions, values, strict=True):
-            record = batch.records[position]
+        for record, position, value in zip(scored.records, scored.positions, values, strict=True):
             key = record.key()
-            message: dict[str, Any] = {"value": value, "key": key}
+            message: Message = {"value": value, "key": key}
             size = len(value) + len(key or b"")
-            target = self.output.partition(batch.partitions[position])
-            original = headers_of(record)
-            if original or self.cloud_events is not None:
-                headers = self._headers(original, batch, position, now)
-                if headers:
-                    message["headers"] = headers
-                    size += size_bytes(headers)
+            headers = self._headers(headers_of(record), batch, position, now)
+            if headers:
+                message["headers"] = headers
+                size += size_bytes(headers)
             if size > limit:
                 rejections[position] = _too_large(limit)
                 continue
-            if "headers" in message:
+            target = self.output.partition(batch.partitions[position])
+            if headers:
                 headed.add(target)
             messages.setdefault(target, []).append(message)
         plain = {target: rest for target, rest in messages.items() if target not in headed}
@@ -161,6 +190,48 @@ class Pipeline:
             headers, value = omit_value(headers, length), None
         partition = self.dead_letters.partition(failure.partition)
         return DeadLetter(key, value, headers, timestamp_ms, partition)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """The events of a batch that have an answer, in order, and their positions in the batch."""
+
+    records: list[Any]
+    positions: Sequence[int]
+    partitions: list[int]
+    offsets: list[int]
+    ids: list[str]
+
+
+def _scored(batch: Batch, decoded: Decoded, scores: Scores) -> _Scored:
+    if len(scores.positions) == len(batch.records):  # as good as always
+        scored = _Scored(
+            batch.records, range(len(batch.records)), batch.partitions, batch.offsets, []
+        )
+        named = decoded.ids
+    else:
+        rows = scores.positions.tolist()
+        positions = [decoded.positions[row] for row in rows]
+        scored = _Scored(
+            [batch.records[position] for position in positions],
+            positions,
+            [batch.partitions[position] for position in positions],
+            [batch.offsets[position] for position in positions],
+            [],
+        )
+        named = [decoded.ids[row] for row in rows]
+    places = zip(named, scored.partitions, scored.offsets, strict=True)
+    scored.ids.extend(
+        event_id or f"{batch.topic}/{partition}/{offset}" for event_id, partition, offset in places
+    )
+    return scored
+
+
+def _any_headers(records: list[Any]) -> bool:
+    try:
+        return any([record.headers() for record in records])
+    except (SystemError, UnicodeDecodeError):  # see `headers_of`
+        return True
 
 
 def _drop_tombstones(rejections: dict[int, Rejection]) -> int:

@@ -259,8 +259,12 @@ def _sink(job: Job, identity: WorkerIdentity, letters: str, source: Source) -> S
 
 def load_model(job: Job) -> "Model":
     """The job's model, from the store in its settings."""
+    settings = job.settings
     model = load(
-        job.model, store=job.settings.store, allowed_types=job.settings.model.allowed_types
+        job.model,
+        store=settings.store,
+        allowed_types=settings.model.allowed_types,
+        engine=settings.model.engine,
     )
     for warning in model.warnings:
         _log.warning("model_warning", model=model.reference, warning=warning)

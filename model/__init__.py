@@ -13,7 +13,7 @@ it is first used, so that `import model.errors` stays light.
 import importlib
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +77,16 @@ def save(  # noqa: PLR0913 - what a sample does not show, each with a default
 
 
 def load(
-    reference: str, *, store: "Store | Path | str", allowed_types: Collection[str] = ()
+    reference: str,
+    *,
+    store: "Store | Path | str",
+    allowed_types: Collection[str] = (),
+    engine: Literal["auto", "scikit-learn"] = "auto",
 ) -> "Model":
     """Load "name@alias", "name:version" or "name" (its champion).
+
+    The `engine` "auto" is the quickest that gives the model's own answers to its golden rows;
+    "scikit-learn" is the model itself.
 
     Raises:
         ModelNotFound: the store has no such model, version or alias.
@@ -90,4 +97,4 @@ def load(
     """
     from model.bundle import load_model  # noqa: PLC0415 - scikit-learn takes a second
 
-    return load_model(reference, store=store, allowed_types=allowed_types)
+    return load_model(reference, store=store, allowed_types=allowed_types, engine=engine)

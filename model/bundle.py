@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -28,9 +28,10 @@ from model.bundle_files import (
     to_json,
     write_files,
 )
+from model.compiled import compile_engine, disagreement, probe_table
 from model.engines import ScikitLearnEngine
 from model.errors import IncompatibleBundle, TamperedBundle, UnsupportedModel, WrongUsage
-from model.golden import Golden, difference, make_golden
+from model.golden import Golden, decode_golden, difference, make_golden
 from model.schema import label_key
 from model.scorer import Scorer
 from model.signature import Signature, infer_signature
@@ -161,8 +162,16 @@ def _prove(folder: Path, allowed_types: Collection[str]) -> None:
         raise UnsupportedModel(msg, hint=hint) from error
 
 
-def load_bundle(path: Path | str, *, allowed_types: Collection[str] = ()) -> Model:
+def load_bundle(
+    path: Path | str,
+    *,
+    allowed_types: Collection[str] = (),
+    engine: Literal["auto", "scikit-learn"] = "auto",
+) -> Model:
     """Load a bundle's folder, and prove that it scores here as it did where it was saved.
+
+    The `engine` "auto" is the quickest that gives the estimator's own answers to its golden rows;
+    "scikit-learn" is the estimator itself.
 
     Raises:
         ModelNotFound: there is no such folder.
@@ -179,23 +188,34 @@ def load_bundle(path: Path | str, *, allowed_types: Collection[str] = ()) -> Mod
     name, version = str(card.get("name")), str(card.get("version"))
     estimator = load_estimator(files[MODEL], source=str(path / MODEL), allowed_types=allowed_types)
     _use_one_process(estimator)
-    scorer = Scorer(ScikitLearnEngine(estimator, signature))
+    plain = ScikitLearnEngine(estimator, signature)
+    scorer = Scorer(plain)
     saved_with = _saved_with(card)
     with threadpool_limits(1):
         if differs := difference(golden, signature, scorer):
             msg = f"{name}:{version} scores differently here: {differs}"
             hint = f"it was saved with scikit-learn {saved_with}, here is {sklearn.__version__}"
             raise IncompatibleBundle(msg, hint=hint)
-    warnings: tuple[str, ...] = ()
+        warnings: list[str] = []
+        if engine == "auto" and (faster := compile_engine(estimator, signature, plain)):
+            probe = probe_table(signature, decode_golden(golden, signature).table)
+            if differs := disagreement(faster, plain, probe):
+                warnings.append(f"{name}:{version} is scored by scikit-learn: compiled, {differs}")
+            else:
+                scorer = Scorer(faster)
     if saved_with != sklearn.__version__:
         warning = f"{name}:{version} was saved with scikit-learn {saved_with} and is run with "
         warning += f"{sklearn.__version__}: its {len(golden.events)} golden rows score the same"
-        warnings = (warning,)
-    return Model(name, version, signature, card, scorer, estimator, path, warnings)
+        warnings.append(warning)
+    return Model(name, version, signature, card, scorer, estimator, path, tuple(warnings))
 
 
 def load_model(
-    reference: str, *, store: Store | Path | str, allowed_types: Collection[str] = ()
+    reference: str,
+    *,
+    store: Store | Path | str,
+    allowed_types: Collection[str] = (),
+    engine: Literal["auto", "scikit-learn"] = "auto",
 ) -> Model:
     """Load "name@alias", "name:version" or "name" (its champion) from a store.
 
@@ -205,7 +225,7 @@ def load_model(
 
     """
     ref = _store(store).resolve(reference)
-    model = load_bundle(ref.path, allowed_types=allowed_types)
+    model = load_bundle(ref.path, allowed_types=allowed_types, engine=engine)
     if (model.name, model.version) != (ref.name, ref.version):
         msg = f"{ref.path} holds the bundle {model.reference}: it was copied or renamed"
         raise TamperedBundle(msg, hint="bundle the model again under the new name")

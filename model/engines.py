@@ -64,7 +64,7 @@ class ScikitLearnEngine:
 
         """
         signature, estimator = self._signature, self._estimator
-        prediction = np.asarray(estimator.predict(self._inputs(table)))
+        prediction = np.asarray(estimator.predict(estimator_inputs(signature, table)))
         if signature.task is Task.CLASSIFICATION:
             _require(self._labels.issuperset(prediction.ravel().tolist()))
         elif signature.task is Task.REGRESSION:
@@ -75,20 +75,19 @@ class ScikitLearnEngine:
             prediction = prediction.astype(np.int64, casting="same_kind", copy=False)
         probabilities = score = None
         if signature.probabilities:
-            given = estimator.predict_proba(self._inputs(table))
+            given = estimator.predict_proba(estimator_inputs(signature, table))
             probabilities = np.asarray(given, dtype=np.float64)
             _require(probabilities.shape == (table.rows, len(signature.labels)))
         if signature.score:
-            score = np.asarray(estimator.decision_function(self._inputs(table)), dtype=np.float64)
+            score = np.asarray(estimator.decision_function(estimator_inputs(signature, table)), dtype=np.float64)
             _require(score.shape == (table.rows,))
         _require(prediction.shape == (table.rows,))
         return Answers(prediction, probabilities, score)
 
-    def _inputs(self, table: Table) -> Any:  # noqa: ANN401 - a DataFrame or an array
-        """New ones for each call: a step with `copy=False` works in what it is given."""
-        if self._signature.frame:
-            return frame_from_table(self._signature, table)
-        return array_from_table(table)
+
+def estimator_inputs(signature: Signature, table: Table) -> Any:  # noqa: ANN401 - a DataFrame or an array
+    """What an estimator is given: a new one each time, for a step with `copy=False` works in it."""
+    return frame_from_table(signature, table) if signature.frame else array_from_table(table)
 
 
 def _require(holds: bool) -> None:  # noqa: FBT001 - a check

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from model.codec import EventDecoder
+from model.codec import Decoded, EventDecoder
 from model.engines import Answers
 from model.errors import UnsupportedModel
 from model.event import encode_event
@@ -71,9 +71,7 @@ def difference(golden: Golden, signature: Signature, scorer: Scorer) -> str | No
 
     Labels must be the same, numbers to a relative 1e-6 or an absolute 1e-9.
     """
-    decoded = EventDecoder(signature, _free_field(signature)).decode(
-        [encode_event(event) for event in golden.events]
-    )
+    decoded = decode_golden(golden, signature)
     for position, rejection in sorted(decoded.rejections.items()):
         return f"golden row {position} is refused: {rejection.message}"
     scores = scorer.score(decoded.table)
@@ -82,6 +80,12 @@ def difference(golden: Golden, signature: Signature, scorer: Scorer) -> str | No
     if scores.answers is None:
         return "there are no golden rows"
     return _first_difference(golden, signature, scores.answers)
+
+
+def decode_golden(golden: Golden, signature: Signature) -> Decoded:
+    """The golden rows on the way that events take."""
+    decoder = EventDecoder(signature, _free_field(signature))
+    return decoder.decode([encode_event(event) for event in golden.events])
 
 
 def _first_difference(golden: Golden, signature: Signature, answers: Answers) -> str | None:

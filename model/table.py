@@ -37,6 +37,24 @@ class Table:
         return Table(columns, len(columns[0]))
 
 
+def column_dtype(feature: Feature) -> np.dtype[Any]:
+    """The numpy dtype of a feature's column in a table: text and nullable booleans are objects."""
+    if feature.kind is Kind.STRING or feature.dtype == "object":
+        return np.dtype(object)
+    return np.dtype(feature.dtype)
+
+
+def integer_limits(feature: Feature) -> tuple[int, int]:
+    """The least and the largest whole number that an integer's column holds."""
+    limits = np.iinfo("int64" if feature.dtype.startswith("float") else feature.dtype)
+    return int(limits.min), int(limits.max)
+
+
+def missing_value(feature: Feature) -> float | None:
+    """What stands for null in a nullable feature's column."""
+    return None if feature.dtype == "object" else np.nan
+
+
 def build_column(feature: Feature, values: list[Any]) -> npt.NDArray[Any]:
     """One feature's values (None where there is none) as the array that its dtype names.
 
@@ -56,15 +74,15 @@ def unfit_numbers(feature: Feature, values: list[Any]) -> dict[int, tuple[Code, 
 
     `values` are finite numbers or None. A whole float is an integer too.
     """
-    limits: Any
     whole = feature.kind is Kind.INTEGER
     if whole:
-        limits = np.iinfo("int64" if feature.dtype.startswith("float") else feature.dtype)
+        least, largest = integer_limits(feature)
+        name = "int64" if feature.dtype.startswith("float") else feature.dtype
     elif feature.dtype == "float32":
-        limits = np.finfo(feature.dtype)
+        largest = int(np.finfo(np.float32).max)
+        least, name = -largest, feature.dtype
     else:
         return {}
-    least, largest = int(limits.min), int(limits.max)
     unfit = {}
     for row, value in enumerate(values):
         if value is None:
@@ -72,7 +90,7 @@ def unfit_numbers(feature: Feature, values: list[Any]) -> dict[int, tuple[Code, 
         if whole and type(value) is float and not value.is_integer():
             unfit[row] = (Code.WRONG_TYPE, "must be a whole number and has a fraction")
         elif not least <= value <= largest:
-            unfit[row] = (Code.OUT_OF_RANGE, f"does not fit {limits.dtype}")
+            unfit[row] = (Code.OUT_OF_RANGE, f"does not fit {name}")
     return unfit
 
 

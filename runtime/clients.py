@@ -16,11 +16,14 @@ from runtime.client_log import ClientLog
 from runtime.kafka_errors import broker_error, describe_error
 from runtime.settings import MASK, Settings, secrets
 
-# What librdkafka reads ahead for a scoring service: many small events, bounded memory.
+# What librdkafka reads ahead for a scoring service: two batches, in bounded memory. Where enough
+# was read, it waits before it asks for more; its own second is longer than the batches last.
 _READ_AHEAD = {
-    "fetch.max.bytes": 52_428_800,
-    "queued.max.messages.kbytes": 65_536,
-    "queued.min.messages": 100_000,
+    "fetch.max.bytes": 4_194_304,
+    "fetch.queue.backoff.ms": 10,
+    "max.partition.fetch.bytes": 524_288,
+    "queued.max.messages.kbytes": 8_192,
+    "queued.min.messages": 20_000,
 }
 # A batch of predictions fits the queue; the topic's own limit decides how large an event may be.
 _WRITE_AHEAD = {

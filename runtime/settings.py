@@ -146,10 +146,12 @@ class LogSettings(_Section):
 
 
 class ModelSettings(_Section):
-    """What the operator allows of models."""
+    """What the operator allows of models, and how they are evaluated."""
 
     # Types that skops may load beyond the fixed allow-list; never read from a bundle.
     allowed_types: Annotated[tuple[str, ...], BeforeValidator(_comma_separated)] = ()
+    # The quickest way to evaluate a model that gives its own answers, or scikit-learn itself.
+    engine: Literal["auto", "scikit-learn"] = "auto"
 
 
 class Settings(_Section):

@@ -201,5 +201,5 @@ def test_no_answers_are_no_predictions(signature: Signature, answers: Answers) -
 
 def test_every_id_needs_an_answer() -> None:
     """Ids and answers that differ in number are an error, never shifted against each other."""
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="rows"):
         encode(REGRESSION, Answers(np.array([1.0, 2.0])), ["a"])

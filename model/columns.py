@@ -1,0 +1,178 @@
+"""A table's columns as the matrix that trees are given: what scikit-learn's own steps would make.
+
+Knows the few steps that can be done column by column with the same result, which are numbers
+passed on and text as ordinal numbers. Reads their private attributes where there is no other way.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+
+from model._native import codes
+from model.signature import Kind, Signature
+from model.table import Table
+
+REFUSED = np.inf  # stands for a text that scikit-learn refuses; no event holds it
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A column of numbers or booleans, passed on."""
+
+    feature: int
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A column of text, by a table: `missing` stands for no text, `unknown` for any other."""
+
+    feature: int
+    table: dict[str, float]
+    missing: float
+    unknown: float
+
+
+Column = Number | Codes
+
+
+class Matrix:
+    """Turns tables into matrices; `columns` says where each column of the matrix comes from."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = tuple(columns)
+
+    def __call__(self, table: Table) -> npt.NDArray[np.float64]:
+        """Make the matrix (rows, columns), C-contiguous."""
+        width = len(self._columns)
+        matrix = np.empty((table.rows, width))
+        for at, column in enumerate(self._columns):
+            source = table.columns[column.feature]
+            if isinstance(column, Number):
+                matrix[:, at] = source
+            else:
+                given = (column.table, column.missing, column.unknown)
+                codes(np.ascontiguousarray(source), *given, matrix, width, at)
+        return matrix
+
+
+def plan_columns(estimator: Any, signature: Signature) -> Matrix | None:  # noqa: ANN401 - any estimator
+    """How the inputs of a pipeline's last step are made; None where that is not known here.
+
+    Raises:
+        AttributeError, KeyError, IndexError, TypeError, ValueError: scikit-learn holds what it
+            needs in another way than it did.
+
+    """
+    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    columns: list[Column | str] = [
+        f.name if f.kind is Kind.STRING else Number(at) for at, f in enumerate(signature.features)
+    ]
+    if any(f.kind is Kind.BOOLEAN and f.dtype == "object" for f in signature.features):
+        return None
+    preprocessor = getattr(steps[-1], "_preprocessor", None)
+    steps[-1:] = [] if preprocessor is None else [preprocessor]
+    for step in steps:
+        if type(step) is not ColumnTransformer or step.transformer_weights or step.sparse_output_:
+            return None
+        planned = _transformed(step, columns, signature)
+        if planned is None:
+            return None
+        columns = planned
+    known = [column for column in columns if not isinstance(column, str)]
+    return Matrix(known) if len(known) == len(columns) else None
+
+
+def _transformed(
+    step: ColumnTransformer, columns: list[Column | str], signature: Signature
+) -> list[Column | str] | None:
+    planned: dict[int, Column | str] = {}
+    for name, transformer, _ in step.transformers_:
+        sources = [columns[at] for at in step._transformer_to_input_indices[name]]  # noqa: SLF001
+        places = range(len(columns) * 2)[step.output_indices_[name]]
+        if not sources or transformer == "drop":
+            continue
+        if type(transformer) is OrdinalEncoder:
+            encoded = _encoded(transformer, sources, signature)
+        else:
+            encoded = sources if _is_passed_on(transformer) else None
+        if encoded is None or len(encoded) != len(places):
+            return None
+        planned |= dict(zip(places, encoded, strict=True))
+    return [planned[at] for at in range(len(planned))]
+
+
+def _is_passed_on(transformer: object) -> bool:
+    """Whether the numbers stay as they are: also where boosting only checks that they are some."""
+    if transformer == "passthrough":
+        return True
+    if type(transformer) is not FunctionTransformer:
+        return False
+    check = getattr(transformer.func, "func", None)
+    return transformer.func is None or getattr(check, "__name__", "") == "check_array"
+
+
+def _encoded(
+    encoder: OrdinalEncoder, sources: Sequence[Column | str], signature: Signature
+) -> list[Column | str] | None:
+    plain = encoder.dtype is np.float64 and not encoder._infrequent_enabled  # noqa: SLF001
+    if not plain or len(encoder.categories_) != len(sources):
+        return None
+    encoded: list[Column | str] = []
+    for source, categories in zip(sources, encoder.categories_, strict=True):
+        if isinstance(source, Number):
+            return None
+        if isinstance(source, Codes):
+            code = _code_of_numbers(encoder, categories)
+            table = {text: code(number) for text, number in source.table.items()}
+            codes = Codes(source.feature, table, code(source.missing), code(source.unknown))
+        else:
+            named = _code_of_texts(encoder, categories, source, signature)
+            if named is None:
+                return None
+            codes = named
+        encoded.append(codes)
+    return encoded
+
+
+def _unknown(encoder: OrdinalEncoder) -> float:
+    refuses = encoder.handle_unknown != "use_encoded_value"
+    return REFUSED if refuses else float(encoder.unknown_value)
+
+
+def _code_of_texts(
+    encoder: OrdinalEncoder, categories: npt.NDArray[Any], name: str, signature: Signature
+) -> Codes | None:
+    feature = signature.names.index(name)
+    # What stands for null in the column (model/table.py) must be what the encoder learned.
+    none = signature.features[feature].dtype == "object"
+    known = {c: float(at) for at, c in enumerate(categories.tolist()) if isinstance(c, str)}
+    others = [c for c in categories.tolist() if not isinstance(c, str)]
+    if len(others) > 1 or any((c is None) != none or c == c for c in others if c is not None):
+        return None
+    unknown = _unknown(encoder)
+    missing = float(encoder.encoded_missing_value) if others else unknown
+    return Codes(feature, known, missing, unknown)
+
+
+def _code_of_numbers(
+    encoder: OrdinalEncoder, categories: npt.NDArray[Any]
+) -> Callable[[float], float]:
+    """The code of a code: where a second encoder learned the first one's."""
+    table = {float(c): float(at) for at, c in enumerate(categories.tolist()) if c == c}
+    learned_missing = len(table) < len(categories)
+    unknown = _unknown(encoder)
+
+    def code(number: float) -> float:
+        if number == REFUSED:
+            return REFUSED
+        if number != number:
+            return float(encoder.encoded_missing_value) if learned_missing else unknown
+        return table.get(number, unknown)
+
+    return code

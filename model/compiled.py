@@ -1,0 +1,134 @@
+"""The accelerated engine: scikit-learn's trees, evaluated by the extension.
+
+It is used only after it gave the estimator's own answers to the golden rows and to rows made of
+them (`probe_table`). What it does not know, and what scikit-learn may refuse, it leaves to the
+estimator itself.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.pipeline import Pipeline
+
+from model.columns import Matrix, plan_columns
+from model.engines import Answers, Engine, estimator_inputs
+from model.ensembles import Ensemble, read_ensemble
+from model.evaluators import Evaluator, evaluator
+from model.scorer import Scorer
+from model.signature import Kind, Signature
+from model.table import Table, missing_value
+
+_RTOL, _ATOL = 1e-12, 1e-12
+_ROWS, _FEW = 64, 4  # golden rows of which the probe is made
+
+# How an attribute that is read tells that another version of scikit-learn holds something else.
+_OTHER_VERSION = (AttributeError, LookupError, TypeError, ValueError)
+
+
+class CompiledEngine:
+    """Trees evaluated by the extension; `plain` answers where scikit-learn may refuse a row."""
+
+    name = "compiled"
+
+    def __init__(
+        self,
+        inputs: Callable[[Table], npt.NDArray[np.float64]],
+        ensemble: Ensemble,
+        trees: Evaluator,
+        plain: Engine,
+    ) -> None:
+        self._inputs = inputs
+        self._ensemble = ensemble
+        self._trees = trees
+        self._plain = plain
+
+    def answer(self, table: Table) -> Answers:
+        """The estimator's answers.
+
+        Raises:
+            Exception: whatever the estimator raises.
+
+        """
+        ensemble, rows = self._ensemble, self._inputs(table)
+        if ensemble.single:
+            with np.errstate(over="ignore"):
+                rows = rows.astype(np.float32).astype(np.float64)
+        taken = ~np.isinf(rows) if ensemble.missing else np.isfinite(rows)
+        if not taken.all():
+            return self._plain.answer(table)
+        sums = np.empty((len(rows), len(ensemble.start)))
+        sums[:] = ensemble.start
+        self._trees.add(rows, sums)
+        return ensemble.answers(sums)
+
+
+def compile_engine(estimator: Any, signature: Signature, plain: Engine) -> Engine | None:  # noqa: ANN401 - any estimator
+    """The accelerated engine of an estimator, not yet proved; None where there is none."""
+    pipeline = isinstance(estimator, Pipeline)
+    try:
+        ensemble = read_ensemble(
+            estimator.steps[-1][1] if pipeline else estimator,
+            probabilities=signature.probabilities,
+        )
+        trees = None if ensemble is None else evaluator(ensemble)
+        if ensemble is None or trees is None:
+            return None
+        inputs = plan_columns(estimator, signature)
+    except _OTHER_VERSION:
+        return None
+    if inputs is None:
+        steps = estimator[:-1] if pipeline and len(estimator.steps) > 1 else None
+        return CompiledEngine(_own_steps(steps, signature, ensemble), ensemble, trees, plain)
+    return CompiledEngine(inputs, ensemble, trees, plain)
+
+
+def _own_steps(
+    steps: Pipeline | None, signature: Signature, ensemble: Ensemble
+) -> Callable[[Table], npt.NDArray[np.float64]]:
+    """The steps before the trees as scikit-learn does them, and its checks of their inputs."""
+
+    def inputs(table: Table) -> npt.NDArray[np.float64]:
+        given = estimator_inputs(signature, table)
+        rows = ensemble.validate(given if steps is None else steps.transform(given))
+        return np.ascontiguousarray(rows, dtype=np.float64)
+
+    return inputs
+
+
+def disagreement(engine: Engine, plain: Engine, probe: Table) -> str | None:
+    """Where an engine answers a probe otherwise than the plain one, or refuses other rows."""
+    expected, given = Scorer(plain).score(probe), Scorer(engine).score(probe)
+    if expected.failed.keys() != given.failed.keys():
+        return "it refuses other rows"
+    if expected.answers is None or given.answers is None:
+        return None
+    for name in ("prediction", "probabilities", "score"):
+        old, new = getattr(expected.answers, name), getattr(given.answers, name)
+        if old is None and new is None:
+            continue
+        if old is None or new is None or old.shape != new.shape or old.dtype.kind != new.dtype.kind:
+            return f"its {name} has another form"
+        same = np.isclose(new, old, _RTOL, _ATOL) if old.dtype.kind == "f" else new == old
+        if not same.all():
+            return f"its {name} differs in {int((~same).sum())} of {same.size} values"
+    return None
+
+
+def probe_table(signature: Signature, golden: Table) -> Table:
+    """Rows to prove an engine with: golden ones, mixtures of them, missing values, unseen text."""
+    rows = golden.take(slice(0, _ROWS))
+    mixed = [np.roll(column, shift) for shift, column in enumerate(rows.columns)]
+    parts = [rows.columns, mixed]
+    for at, feature in enumerate(signature.features):
+        if feature.nullable:
+            few = [column[:_FEW].copy() for column in rows.columns]
+            few[at][:] = missing_value(feature)
+            parts.append(few)
+        if feature.kind is Kind.STRING:
+            few = [column[:_FEW].copy() for column in rows.columns]
+            few[at][:] = "\N{WHITE QUESTION MARK ORNAMENT}"
+            parts.append(few)
+    columns = tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+    return Table(columns, len(columns[0]))
