@@ -73,7 +73,15 @@ def _leaf(feature: Feature, *, is_id: bool) -> "Leaf":
         least, largest = integer_limits(feature)
         limits = (least, min(largest, int(_INT64.max)))
     kind = feature.kind.value[0] if feature.kind is not Kind.STRING else "s"
-    return (kind, _CODES[dtype.name], feature.nullable, is_id, True, *limits, missing_value(feature))
+    return (
+        kind,
+        _CODES[dtype.name],
+        feature.nullable,
+        is_id,
+        True,
+        *limits,
+        missing_value(feature),
+    )
 
 
 _CODES = {

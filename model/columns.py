@@ -69,7 +69,9 @@ def plan_columns(estimator: Any, signature: Signature) -> Matrix | None:  # noqa
             needs in another way than it did.
 
     """
-    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    steps = (
+        [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    )
     columns: list[Column | str] = [
         f.name if f.kind is Kind.STRING else Number(at) for at, f in enumerate(signature.features)
     ]

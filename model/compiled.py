@@ -16,6 +16,7 @@ from model.columns import Matrix, plan_columns
 from model.engines import Answers, Engine, estimator_inputs
 from model.ensembles import Ensemble, read_ensemble
 from model.evaluators import Evaluator, evaluator
+from model.linear import linear_engine
 from model.scorer import Scorer
 from model.signature import Kind, Signature
 from model.table import Table, missing_value
@@ -68,6 +69,8 @@ def compile_engine(estimator: Any, signature: Signature, plain: Engine) -> Engin
     """The accelerated engine of an estimator, not yet proved; None where there is none."""
     pipeline = isinstance(estimator, Pipeline)
     try:
+        if linear := linear_engine(estimator, signature, plain):
+            return linear
         ensemble = read_ensemble(
             estimator.steps[-1][1] if pipeline else estimator,
             probabilities=signature.probabilities,

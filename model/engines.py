@@ -79,7 +79,9 @@ class ScikitLearnEngine:
             probabilities = np.asarray(given, dtype=np.float64)
             _require(probabilities.shape == (table.rows, len(signature.labels)))
         if signature.score:
-            score = np.asarray(estimator.decision_function(estimator_inputs(signature, table)), dtype=np.float64)
+            score = np.asarray(
+                estimator.decision_function(estimator_inputs(signature, table)), dtype=np.float64
+            )
             _require(score.shape == (table.rows,))
         _require(prediction.shape == (table.rows,))
         return Answers(prediction, probabilities, score)

@@ -31,7 +31,8 @@ class PredictionEncoder:
         )
         keys = [orjson.dumps(label_key(label)) for label in signature.labels]
         self._probability_names = [
-            (b"," if number else b',"probabilities":{') + key + b":" for number, key in enumerate(keys)
+            (b"," if number else b',"probabilities":{') + key + b":"
+            for number, key in enumerate(keys)
         ]
 
     def encode(  # noqa: PLR0913 - the fields of the contract
