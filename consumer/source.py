@@ -52,10 +52,17 @@ class Membership:
 class Source:
     """A group member's view of one input topic."""
 
-    def __init__(self, create: Callable[[], Consumer], topic: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        create: Callable[[], Consumer],
+        topic: str,
+        timeout_s: float,
+        assigned: Callable[[], None] = lambda: None,
+    ) -> None:
         self._consumer = create()
         self._topic = topic
         self._timeout_s = timeout_s
+        self._assigned = assigned
         self.membership = Membership()
         self._consumer.subscribe(
             [topic],
@@ -157,6 +164,7 @@ class Source:
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.membership.rebalances += 1
+        self._assigned()
         _log.info("partitions_assigned", partitions=[each.partition for each in partitions])
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -35,6 +35,10 @@ class Vitals:
         self._progress_at = self._monotonic()
         self._metrics.last_progress_timestamp_seconds.set(now)
 
+    def assigned(self) -> None:
+        """The group gave out partitions, so its coordinator answers: known before statistics are."""
+        self._joined = self._broker_up = True
+
     def stop(self) -> None:
         """The worker takes no more events."""
         self._stopping = True

@@ -162,7 +162,10 @@ def run_worker(job: Job, worker: int, stop: Stop, loaded: "Callable[[Job], Model
             closing(claim_identity(job.group, settings.instance_id, worker))
         )
         source = Source(
-            lambda: _consumer(job, identity, vitals), job.input, settings.broker_timeout_s
+            lambda: _consumer(job, identity, vitals),
+            job.input,
+            settings.broker_timeout_s,
+            vitals.assigned,
         )
         stack.callback(source.close)
         sink = _sink(job, identity, letters, source)

@@ -19,9 +19,9 @@ from runtime.settings import MASK, Settings, secrets
 # What librdkafka reads ahead for a scoring service: two batches, in bounded memory. Where enough
 # was read, it waits before it asks for more; its own second is longer than the batches last.
 _READ_AHEAD = {
-    "fetch.max.bytes": 4_194_304,
+    "fetch.max.bytes": 2_097_152,
     "fetch.queue.backoff.ms": 10,
-    "max.partition.fetch.bytes": 524_288,
+    "max.partition.fetch.bytes": 262_144,
     "queued.max.messages.kbytes": 8_192,
     "queued.min.messages": 20_000,
 }

@@ -81,3 +81,10 @@ def test_lag_is_shown_for_the_partitions_that_are_ours() -> None:
     assert lag(metrics, "1") is None
     vitals.statistics(orjson.dumps({**STEADY, "topics": {}}).decode())
     assert lag(metrics, "0") is None
+
+
+def test_an_assignment_makes_ready_before_the_next_statistics() -> None:
+    """Readiness does not wait for a statistics interval: whoever has partitions, scores."""
+    vitals, _, _ = make()
+    vitals.assigned()
+    assert vitals.ready().holds
