@@ -11,6 +11,7 @@ from typing import Any, Final
 import joblib
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pandas as pd
 from sklearn.datasets import make_classification, make_friedman1
 from sklearn.ensemble import RandomForestRegressor
@@ -47,6 +48,14 @@ class Case:
     estimator: Any
     dump: Path
     bad: frozenset[int] = frozenset()
+
+    def rows(self, count: int) -> pd.DataFrame:
+        """The first events' features, as the estimator takes them."""
+        events = [orjson.loads(value) for value in self.values[:count]]
+        frame = pd.DataFrame(events)[list(self.features)]
+        return frame.infer_objects().astype(
+            {name: float for name in frame if frame[name].isna().any()}
+        )
 
 
 def flight(settings: Settings, *, quick: bool) -> Case:
@@ -139,11 +148,11 @@ def _frame(table: npt.NDArray[np.float64]) -> pd.DataFrame:
 
 def _synthetic(name: str, settings: Settings, frame: pd.DataFrame, estimator: Any) -> Case:  # noqa: ANN401 - any estimator
     reference = model.save(estimator, frame.head(1_000), name=name, store=settings.store)
-    rows = enumerate(frame.to_dict("records"))
+    rows = enumerate(frame.rename(columns=str).to_dict("records"))
     return Case(
         name=name,
         reference=reference,
-        values=[encode_event({"id": f"{name}-{n:05}", **row}) for n, row in rows],  # type: ignore[arg-type]
+        values=[encode_event({"id": f"{name}-{n:05}", **row}) for n, row in rows],
         expected=np.asarray(estimator.predict(frame)),
         features=list(frame.columns),
         estimator=estimator,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from benchmarks.cases import Case
+from benchmarks.names import BEST, PLAIN
 from benchmarks.process import Command
 from consumer.worker import Job
 from runtime.settings import ModelSettings, Settings, load_settings
@@ -14,8 +15,7 @@ from runtime.settings import ModelSettings, Settings, load_settings
 Kind = Literal["pass-through", "streamscore", "first script", "quix apply", "quix batch"]
 Guarantee = Literal["exactly_once", "at_least_once"]
 
-PLAIN: Final = "scikit-learn"
-BEST: Final = "auto"
+
 HERE: Final = Path(__file__).parent
 QUIX_PYTHON: Final = HERE.parent / ".bench" / "quix" / "bin" / "python"
 _SCRIPTS: Final[dict[Kind, tuple[str, str]]] = {
@@ -73,6 +73,11 @@ class Task:
     group: str
     letters_suffix: str = ".dlq"
     health_port: int | None = None
+
+    @property
+    def letters(self) -> str:
+        """The topic for its dead letters."""
+        return f"{self.input}{self.letters_suffix}"
 
 
 def command(contestant: Contestant, task: Task) -> Command:

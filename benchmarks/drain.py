@@ -1,7 +1,7 @@
-"""One run: a contestant answers a backlog that lies there already; what it took, and was it right?"""
+"""One run: a contestant answers a backlog that lies there; what did it take, was it right?"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -42,12 +42,12 @@ def drain(lab: Lab, contestant: Contestant, backlog: Backlog, share: int | None 
     """
     name = name_for("run")
     suffix = f".{name}"
-    letters = f"{backlog.topic}{suffix}"
-    with lab.topics(stamped(name, backlog.partitions), Topic(letters, backlog.partitions, 1)):
-        task = Task(lab.settings, backlog.case, backlog.topic, name, name, suffix)
+    task = Task(lab.settings, backlog.case, backlog.topic, name, name, suffix)
+    letters = Topic(task.letters, backlog.partitions, 1)
+    with lab.topics(stamped(name, backlog.partitions), letters):
         wanted = min(share or backlog.count, backlog.count)
         usage = _run(lab, contestant, task, backlog, wanted)
-        stamps, answered = _check(lab, contestant, task, backlog, letters, wanted)
+        stamps, answered = _check(contestant, task, backlog, wanted)
     since_ms = usage.all_assigned * 1000 if contestant.workers > 1 else 0.0
     return {
         "events_per_second": stamps.rate(since_ms),
@@ -63,7 +63,10 @@ def drain(lab: Lab, contestant: Contestant, backlog: Backlog, share: int | None 
 def _run(lab: Lab, contestant: Contestant, task: Task, backlog: Backlog, wanted: int) -> Usage:
     deadline = time.monotonic() + _START_S + wanted / _SLOWEST_PER_S
     usage = Usage()
-    with Running(command(contestant, task)) as running, _progress(contestant, task, backlog) as done:
+    with (
+        Running(command(contestant, task)) as running,
+        _progress(contestant, task, backlog) as done,
+    ):
         running.wait_started(_START_S)
         broker_before = _broker_cpu_s(lab)
         while (count := done()) < wanted:
@@ -79,22 +82,19 @@ def _run(lab: Lab, contestant: Contestant, task: Task, backlog: Backlog, wanted:
 
 
 @contextmanager
-def _progress(contestant: Contestant, task: Task, backlog: Backlog) -> "Iterator[_Progress]":
+def _progress(contestant: Contestant, task: Task, backlog: Backlog) -> Iterator[Callable[[], int]]:
     """How many events are answered: by commits where those come with the answers."""
     if contestant.is_own:
-        consumer = Consumer({"bootstrap.servers": task.settings.bootstrap_servers, "group.id": task.group})
+        consumer = Consumer(
+            {"bootstrap.servers": task.settings.bootstrap_servers, "group.id": task.group}
+        )
         with closing(consumer):
             yield _Committed(consumer, backlog)
         return
     yield _Written(admin_client(task.settings), task.output, backlog.partitions)
 
 
-class _Progress:
-    def __call__(self) -> int:
-        raise NotImplementedError
-
-
-class _Committed(_Progress):
+class _Committed:
     def __init__(self, consumer: Consumer, backlog: Backlog) -> None:
         self._consumer = consumer
         self._places = [TopicPartition(backlog.topic, p) for p in range(backlog.partitions)]
@@ -106,30 +106,31 @@ class _Committed(_Progress):
         return 0
 
 
-class _Written(_Progress):
+class _Written:
     def __init__(self, admin: AdminClient, topic: str, partitions: int) -> None:
         self._admin = admin
         self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
 
     def __call__(self) -> int:
-        asked = self._admin.list_offsets(dict.fromkeys(self._places, OffsetSpec.latest()))
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = self._admin.list_offsets(dict.fromkeys(self._places, latest))
         return sum(answer.result(_ASK_S).offset for answer in asked.values())
 
 
-def _check(
-    lab: Lab, contestant: Contestant, task: Task, backlog: Backlog, letters: str, wanted: int
-) -> tuple[Stamps, int]:
+def _check(contestant: Contestant, task: Task, backlog: Backlog, wanted: int) -> tuple[Stamps, int]:
     """Read everything that was written; the stamps of it, and how many events it answers."""
     stamps = Stamps()
     check = Copies(backlog) if contestant.kind == "pass-through" else Predictions(backlog)
-    for partition, records in read_topic(lab.settings, task.output, backlog.partitions):
+    for partition, records in read_topic(task.settings, task.output, backlog.partitions):
         stamps.add(records)
         check.add(partition, records)
-    for _, records in read_topic(lab.settings, letters, backlog.partitions):
+    for _, records in read_topic(task.settings, task.letters, backlog.partitions):
         if isinstance(check, Copies):
             raise BenchmarkError("a pass-through wrote dead letters")
         check.add_dead_letters(records)
-    answered = check.finish() if isinstance(check, Copies) else check.finish(whole=wanted == backlog.count)
+    answered = (
+        check.finish() if isinstance(check, Copies) else check.finish(whole=wanted == backlog.count)
+    )
     if answered < wanted:
         raise BenchmarkError(f"{answered} of {wanted} events were answered")
     return stamps, answered

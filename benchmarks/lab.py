@@ -95,7 +95,9 @@ class Lab:
         size = max(map(len, backlog.case.values[:100]))
         unsent = min(_UNSENT, 100_000_000 // size)  # by number and by bytes
         while chunk := [{"value": value} for value in islice(events, CHUNK)]:
-            if producer.produce_batch(backlog.topic, chunk, partition=next(partitions)) < len(chunk):
+            if producer.produce_batch(backlog.topic, chunk, partition=next(partitions)) < len(
+                chunk
+            ):
                 raise BenchmarkError("the backlog does not fit the producer's queue")
             while len(producer) > unsent:
                 producer.poll(0.1)
@@ -126,4 +128,3 @@ def open_lab(folder: Path, bootstrap_servers: str | None) -> Iterator[Lab]:
 def _settings(folder: Path, bootstrap_servers: str) -> Settings:
     flags = {"bootstrap_servers": bootstrap_servers, "store": folder / "store"}
     return load_settings(flags, environ={}, directory=_NOWHERE)
-

@@ -6,6 +6,7 @@ what it used before that, for its start, is not counted.
 
 import json
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -45,7 +46,7 @@ class Running:
         self._used: dict[int, float] = {}
         self._assigned: dict[int, float] = {}
         self.began = time.monotonic()
-        self._process = subprocess.Popen(  # noqa: S603 - our own command lines
+        self._process = subprocess.Popen(
             command.arguments,
             env=clean_environ(command.environ),
             cwd="/",
@@ -74,7 +75,9 @@ class Running:
     def require_life(self, deadline: float) -> None:
         """Raise BenchmarkError once it has ended or the deadline has passed."""
         if self._process.poll() is not None:
-            raise BenchmarkError(f"a contestant ended with {self._process.returncode}: {self.last_words}")
+            raise BenchmarkError(
+                f"a contestant ended with {self._process.returncode}: {self.last_words}"
+            )
         if time.monotonic() > deadline:
             raise BenchmarkError(f"a contestant was not done in time: {self.last_words}")
 
@@ -140,6 +143,13 @@ def clean_environ(more: Mapping[str, str]) -> dict[str, str]:
         if not name.startswith("STREAMSCORE_") and name not in _THREADS
     }
     return {**kept, **more}
+
+
+def free_port() -> int:
+    """A port that nothing listens on just now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def cpu_s(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""Quix Streams at its fastest: a `BatchingSink` that predicts on a batch and produces, at least once.
+"""Quix Streams at its fastest: a `BatchingSink` that predicts on a batch, at least once.
 
     .bench/quix/bin/python quix_batch.py < job.json
 
