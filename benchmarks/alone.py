@@ -14,11 +14,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.cases import Case
 from benchmarks.contestants import (
     BEST_ENGINE,
-    PASS_THROUGH,
     PLAIN_ENGINE,
     Contestant,
     Task,
-    at_least_once,
     command,
     worker_settings,
 )
@@ -41,8 +39,8 @@ def measure_latency(bench: Bench) -> None:
     """Every contestant at every rate, round by round; at least once at the middle rate."""
     case, schedules = bench.cases["flight"], bench.plan.schedules
     one = schedules[len(schedules) // 2 :][:1]
-    entries = [(each, schedules) for each in (PASS_THROUGH, PLAIN_ENGINE, BEST_ENGINE)]
-    entries += [(at_least_once(each), one) for each in (PASS_THROUGH, BEST_ENGINE)]
+    entries = [(each, schedules) for each in bench.plan.latency]
+    entries += [(each, one) for each in bench.plan.latency_at_one_rate]
     for number in range(1, bench.plan.latency_rounds + 1):
         for contestant, rates in entries:
             for rate, figures in measure(bench.lab, contestant, case, rates):
@@ -56,7 +54,7 @@ def measure_latency(bench: Bench) -> None:
 def measure_startup(bench: Bench) -> None:
     """From exec to the probe's "ready", with the bundle and the topics in place."""
     for number in range(1, bench.plan.starts + 1):
-        for contestant in (PLAIN_ENGINE, BEST_ENGINE):
+        for contestant in bench.plan.engines:
             seconds = _start_s(bench.lab, contestant, bench.cases["flight"])
             bench.results.add("startup", "flight", contestant.name, {"seconds": seconds})
             bench.say(f"startup, round {number}: {contestant.name}: {seconds:.2f} s")

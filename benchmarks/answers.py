@@ -62,8 +62,8 @@ class Stamps:
         self.parts.append(times)
 
     def rate(self, since_ms: float) -> float:
-        """Answers a second, from the first of them, or from `since_ms`, to the last."""
-        start = max(self.first, since_ms)
+        """Answers a second from the first to the last, or from `since_ms` if that lies between."""
+        start = since_ms if self.first < since_ms < self.last else self.first
         count = sum(int((times >= start).sum()) for times in self.parts)
         return count / max(1, self.last - start) * 1000
 
@@ -78,6 +78,7 @@ def read_topic(settings: Settings, topic: str, partitions: int) -> Iterator[tupl
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "queued.min.messages": 20_000,
+            "fetch.wait.max.ms": 20,  # an end of a partition is told no sooner
         }
     )
     with closing(consumer):

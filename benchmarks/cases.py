@@ -148,13 +148,14 @@ def _frame(table: npt.NDArray[np.float64]) -> pd.DataFrame:
 
 def _synthetic(name: str, settings: Settings, frame: pd.DataFrame, estimator: Any) -> Case:  # noqa: ANN401 - any estimator
     reference = model.save(estimator, frame.head(1_000), name=name, store=settings.store)
-    rows = enumerate(frame.rename(columns=str).to_dict("records"))
+    names = list(map(str, frame.columns))
+    rows = (dict(zip(names, row, strict=True)) for row in frame.itertuples(index=False, name=None))
     return Case(
         name=name,
         reference=reference,
-        values=[encode_event({"id": f"{name}-{n:05}", **row}) for n, row in rows],
+        values=[encode_event({"id": f"{name}-{n:05}", **row}) for n, row in enumerate(rows)],
         expected=np.asarray(estimator.predict(frame)),
-        features=list(frame.columns),
+        features=names,
         estimator=estimator,
         dump=_dumped(estimator, settings, name),
     )

@@ -25,6 +25,7 @@ from benchmarks.drain import Figures
 from benchmarks.lab import PARTITIONS, BenchmarkError, Lab, name_for, stamped
 from benchmarks.process import Running, clean_environ
 from benchmarks.schedule import Schedule, latencies_ms, percentiles
+from runtime.child_process import bound
 from runtime.topics import Topic
 
 _START_S: Final = 90.0
@@ -125,7 +126,7 @@ def _sender(lab: Lab, task: Task, schedule: Schedule) -> Iterator[subprocess.Pop
         "schedule": asdict(schedule),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.sender"],
+        bound([sys.executable, "-m", "benchmarks.sender"]),
         env=clean_environ({}),
         cwd="/",
         stdin=subprocess.PIPE,

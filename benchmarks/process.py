@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 
 from benchmarks.lab import BenchmarkError
+from runtime.child_process import bound
 
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 _STOP_S: Final = 20.0
@@ -47,7 +48,7 @@ class Running:
         self._assigned: dict[int, float] = {}
         self.began = time.monotonic()
         self._process = subprocess.Popen(
-            command.arguments,
+            bound(command.arguments),
             env=clean_environ(command.environ),
             cwd="/",
             stdin=subprocess.PIPE,
@@ -117,7 +118,7 @@ class Running:
         for line in self._process.stderr or ():
             text = line.decode(errors="replace").rstrip()
             self._said.append(text)
-            with suppress(ValueError):
+            with suppress(ValueError, BenchmarkError):
                 entry = json.loads(text) if text.startswith("{") else {}
                 self._note(entry)
 
@@ -154,17 +155,23 @@ def free_port() -> int:
 
 def cpu_s(pid: int) -> float:
     """The processor time of a process, user and system; its finest unit is 10 ms."""
-    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    fields = text.rpartition(")")[2].split()
+    fields = _proc(pid, "stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
 
 def memory_mib(pid: int, entry: str) -> float:
     """VmRSS or VmHWM of a process, not from getrusage: that has the parent's after a fork."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+    for line in _proc(pid, "status").splitlines():
         if line.startswith(f"{entry}:"):
             return int(line.split()[1]) / 1024
     raise BenchmarkError(f"process {pid} has no {entry}")
+
+
+def _proc(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8")
+    except OSError as error:
+        raise BenchmarkError(f"process {pid} has ended") from error
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

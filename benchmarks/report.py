@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Final
 
-from benchmarks.results import Results, Row
+from benchmarks.results import Results, Row, ratios
 from benchmarks.verdicts import Verdict
 
 BEGIN: Final = "<!-- bench:begin -->"
@@ -38,7 +39,11 @@ _DRAIN: Final = (
 _COLUMNS: Final[Mapping[str, Sequence[Column]]] = {
     "throughput": _DRAIN,
     "poison": _DRAIN,
-    "growth": _DRAIN,
+    "growth": (
+        *_DRAIN,
+        Column("rss_mib_after_a_fifth", "RSS after a fifth", 0),
+        Column("rss_mib_later", "and at most later", 0),
+    ),
     "latency": (
         *(
             Column(f"{name}_ms", title, 1)
@@ -97,21 +102,22 @@ class Report:
 def section_table(section: str, rows: Sequence[Row]) -> list[list[str]]:
     """Head and lines: medians, and ranges where there were several rounds."""
     columns = _COLUMNS[section]
-    limits = (
-        {row.subject: row.middle(_RATE) for row in rows if row.name == "pass-through, exactly once"}
-        if section == "throughput"
-        else {}
-    )
     head = ["", "contestant", *(column.title for column in columns)]
-    lines = []
-    for row in rows:
-        line = [row.subject, row.name, *(cell(row, column) for column in columns)]
-        if limits:
-            line.insert(3, f"{row.middle(_RATE) / limits[row.subject]:.2f}")
-        lines.append(line)
-    if limits:
+    lines = [[row.subject, row.name, *(cell(row, column) for column in columns)] for row in rows]
+    if section == "throughput":
         head.insert(3, "of the limit")
+        for row, line in zip(rows, lines, strict=True):
+            line.insert(3, _of_the_limit(row, rows))
     return [head, *lines]
+
+
+def _of_the_limit(row: Row, rows: Sequence[Row]) -> str:
+    """Its rate over that of the pass-through of the same events and guarantee."""
+    guarantee = row.name.rpartition(", ")[2]
+    for other in rows:
+        if other.subject == row.subject and other.name == f"pass-through, {guarantee}":
+            return f"{median(ratios(row, other, _RATE)):.3f}"
+    return ""
 
 
 def cell(row: Row, column: Column) -> str:

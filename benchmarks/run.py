@@ -19,6 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from confluent_kafka import KafkaException
+
 from benchmarks import peers
 from benchmarks.alone import measure_latency, measure_single, measure_startup
 from benchmarks.cases import CASES
@@ -32,6 +34,7 @@ from benchmarks.report import Report, replaced
 from benchmarks.results import Results
 from benchmarks.throughput import Bench, measure_growth, measure_poison, measure_throughput
 from benchmarks.verdicts import judge
+from model.errors import StreamscoreError
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = ROOT / "docs"
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         report = _measured(asked, say)
-    except BenchmarkError as error:
+    except (BenchmarkError, StreamscoreError, KafkaException) as error:
         print(f"benchmark failed: {error}", file=sys.stderr)
         return 1
     print(f"\n{report.to_text()}")

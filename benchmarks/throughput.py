@@ -10,12 +10,10 @@ from benchmarks.contestants import (
     BEST_ENGINE,
     FIRST_SCRIPT,
     PASS_THROUGH,
-    PLAIN_ENGINE,
     QUIX_APPLY,
     QUIX_BATCH,
     TWO_WORKERS,
     Contestant,
-    at_least_once,
 )
 from benchmarks.drain import drain
 from benchmarks.lab import PARTITIONS, Backlog, Lab
@@ -23,8 +21,7 @@ from benchmarks.plan import Plan
 from benchmarks.results import Results
 
 Say = Callable[[str], None]
-OWN: Final = (PASS_THROUGH, PLAIN_ENGINE, BEST_ENGINE)
-_MIB_20: Final = 400_000_000  # bytes that a backlog of large events may take
+_LARGEST_BACKLOG: Final = 400_000_000  # bytes that a backlog of large events may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +34,7 @@ class Entry:
     contestant: Contestant
     backlog: Backlog
     share: int | None = None
+    rounds: int | None = None  # fewer than the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +51,25 @@ class Bench:
 
 def measure_throughput(bench: Bench) -> None:
     """Every contestant on every model's events, round by round."""
+    plan = bench.plan
     with ExitStack() as stack:
         entries: list[Entry] = []
-        for name, case in bench.cases.items():
-            count = bench.plan.forest_events if name == "forest" else bench.plan.events
-            backlog = stack.enter_context(bench.lab.backlog(case, count))
-            entries += [_entry(each, backlog) for each in OWN]
-            entries += [_entry(at_least_once(each), backlog) for each in OWN]
-            if name == "flight":
-                entries += _peers(bench, backlog)
+        backlog = stack.enter_context(bench.lab.backlog(bench.cases["flight"], plan.events))
+        entries += [_entry(each, backlog) for each in plan.own]
+        entries += _peers(bench, backlog)
+        for name in plan.other_models:
+            count = plan.forest_events if name == "forest" else plan.events
+            backlog = stack.enter_context(bench.lab.backlog(bench.cases[name], count))
+            entries += [_entry(each, backlog) for each in plan.others]
+            entries += [replace(_entry(each, backlog), rounds=1) for each in plan.aside]
         _interleave(bench, entries, bench.plan.rounds)
 
 
 def _peers(bench: Bench, backlog: Backlog) -> list[Entry]:
-    slow, many = bench.plan.slow_share, bench.plan.quix_share
+    slow = bench.plan.slow_share
     peers = [_entry(TWO_WORKERS, backlog), _entry(FIRST_SCRIPT, backlog, slow)]
     if bench.with_quix:
-        peers += [_entry(QUIX_APPLY, backlog, slow), _entry(QUIX_BATCH, backlog, many)]
+        peers += [_entry(QUIX_APPLY, backlog, slow), _entry(QUIX_BATCH, backlog)]
     return peers
 
 
@@ -84,7 +84,7 @@ def measure_poison(bench: Bench) -> None:
     with bench.lab.backlog(case, count) as clean, bench.lab.backlog(poisoned(case), count) as bad:
         entries = [
             Entry("poison", what, contestant.name, contestant, backlog)
-            for contestant in (PLAIN_ENGINE, BEST_ENGINE)
+            for contestant in bench.plan.engines
             for what, backlog in (("clean", clean), ("1 % poisoned", bad))
         ]
         _interleave(bench, entries, bench.plan.rounds)
@@ -122,6 +122,8 @@ def _grow_partitions(bench: Bench) -> None:
 
 
 def _grow_workers(bench: Bench) -> None:
+    if not bench.plan.growth_workers:
+        return
     with bench.lab.backlog(bench.cases["flight"], bench.plan.events, 2 * PARTITIONS) as backlog:
         entries = [
             _growth("workers", f"{number} workers", backlog, number)
@@ -134,7 +136,7 @@ def _grow_events(bench: Bench) -> None:
     with ExitStack() as stack:
         entries = []
         for size in bench.plan.growth_bytes:
-            count = min(bench.plan.side_events, _MIB_20 // size)
+            count = min(bench.plan.side_events, _LARGEST_BACKLOG // size)
             case = padded(bench.cases["flight"], size)
             backlog = stack.enter_context(bench.lab.backlog(case, count))
             for who in (PASS_THROUGH, BEST_ENGINE):
@@ -163,4 +165,5 @@ def _interleave(bench: Bench, entries: list[Entry], rounds: int) -> None:
 def _rounds(entries: list[Entry], rounds: int) -> Iterator[tuple[int, Entry]]:
     for number in range(1, rounds + 1):
         for entry in entries:
-            yield number, entry
+            if number <= (entry.rounds or rounds):
+                yield number, entry
