@@ -61,11 +61,15 @@ class Stamps:
         self.last = max(self.last, int(times.max()))
         self.parts.append(times)
 
-    def rate(self, since_ms: float) -> float:
-        """Answers a second from the first to the last, or from `since_ms` if that lies between."""
+    def rate(self, since_ms: float) -> tuple[float, float]:
+        """Answers a second from the first to the last, and the share of them that this counts.
+
+        From `since_ms` instead of the first, if it lies between.
+        """
         start = since_ms if self.first < since_ms < self.last else self.first
-        count = sum(int((times >= start).sum()) for times in self.parts)
-        return count / max(1, self.last - start) * 1000
+        counted = sum(int((times >= start).sum()) for times in self.parts)
+        every = sum(times.size for times in self.parts)
+        return counted / max(1, self.last - start) * 1000, counted / every
 
 
 def read_topic(settings: Settings, topic: str, partitions: int) -> Iterator[tuple[int, Any]]:

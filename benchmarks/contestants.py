@@ -51,7 +51,6 @@ class Contestant:
 PASS_THROUGH: Final = Contestant("pass-through")
 PLAIN_ENGINE: Final = Contestant("streamscore", engine=PLAIN)
 BEST_ENGINE: Final = Contestant("streamscore", engine=BEST)
-TWO_WORKERS: Final = replace(BEST_ENGINE, workers=2)
 FIRST_SCRIPT: Final = Contestant("first script", "at_least_once")
 QUIX_APPLY: Final = Contestant("quix apply", "at_least_once")
 QUIX_BATCH: Final = Contestant("quix batch", "at_least_once")

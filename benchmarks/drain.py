@@ -53,8 +53,10 @@ def drain(lab: Lab, contestant: Contestant, backlog: Backlog, share: int | None 
         usage = _run(lab, contestant, task, backlog, wanted, patience_s)
         stamps, answered = _check(contestant, task, backlog, whole=share is None)
     since_ms = usage.all_assigned * 1000 if contestant.workers > 1 else 0.0
+    rate, share_counted = stamps.rate(since_ms)
     return {
-        "events_per_second": stamps.rate(since_ms),
+        "events_per_second": rate,
+        "share_counted": share_counted,
         "cpu_us_per_event": usage.cpu_s / answered * 1e6,
         "broker_cpu_us_per_event": usage.broker_cpu_s / answered * 1e6,
         "peak_rss_mib": usage.peak_rss_mib,

@@ -8,6 +8,5 @@ BEST: Final = "auto"
 PASS_NAME: Final = "pass-through, exactly once"  # noqa: S105 - no password
 PLAIN_NAME: Final = f"streamscore {PLAIN}, exactly once"
 BEST_NAME: Final = f"streamscore {BEST}, exactly once"
-TWO_NAME: Final = f"streamscore {BEST}, 2 workers, exactly once"
 SCRIPT_NAME: Final = "first script, at least once"
 QUIX_BATCH_NAME: Final = "quix batch, at least once"

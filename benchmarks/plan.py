@@ -36,6 +36,7 @@ class Plan:
     growth_events: tuple[int, ...]
     growth_partitions: tuple[int, ...]
     growth_workers: tuple[int, ...]
+    worker_events: int
     growth_bytes: tuple[int, ...]
     side_events: int
     schedules: tuple[Schedule, ...]
@@ -64,6 +65,7 @@ FULL: Final = Plan(
     growth_events=(100_000, 1_000_000, 5_000_000),
     growth_partitions=(4, 16, 64),
     growth_workers=(1, 2, 4),
+    worker_events=1_500_000,
     growth_bytes=(200, 2_000, 20_000),
     side_events=200_000,
     schedules=tuple(Schedule(rate, 2.0, 10.0) for rate in (200, 2_000, 10_000)),
@@ -87,7 +89,8 @@ QUICK: Final = Plan(
     poison_events=3_000,
     growth_events=(4_000,),
     growth_partitions=(16,),
-    growth_workers=(),
+    growth_workers=(1, 2),
+    worker_events=10_000,
     growth_bytes=(2_000,),
     side_events=2_000,
     schedules=tuple(Schedule(rate, 0.2, 0.5) for rate in (200, 2_000)),

@@ -40,7 +40,7 @@ def draw(results: Results, path: Path) -> None:
         _bars(axis, subject, [row for row in rows if row.subject == subject])
     if latency:
         _latencies(axes[-1, 0], latency)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None, "Creator": None})
     plt.close(figure)
 
 
@@ -55,6 +55,7 @@ def _bars(axis: Any, subject: str, rows: list[Row]) -> None:  # noqa: ANN401 - m
     bars = axis.barh(names, middles, xerr=errors, color=colours, ecolor="#444444")
     axis.bar_label(bars, [f" {middle:,.0f}" for middle in middles])
     axis.margins(x=0.15)
+    axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.invert_yaxis()
     axis.set_title(f"{subject}: events per second (median, range)", loc="left")
     axis.spines[["top", "right"]].set_visible(False)
@@ -70,6 +71,7 @@ def _latencies(axis: Any, rows: list[Row]) -> None:  # noqa: ANN401 - as above
         middles = [row.middle("p50_ms") for row in at]
         axis.bar(places, middles, width, color=colour, label=name)
     axis.set_xticks(range(len(subjects)), subjects)
+    axis.set_yscale("log")
     axis.set_title("latency in ms: p50 (dark), p99 (light)", loc="left")
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)

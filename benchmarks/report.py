@@ -1,5 +1,6 @@
 """Results as tables, for a terminal and for Markdown, and as JSON. Pure."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -19,6 +20,8 @@ _TITLES: Final = {
     "startup": "Start to ready",
 }
 _RATE: Final = "events_per_second"
+_LARGE: Final = 100  # from here on no digits behind the point
+_WIDTH: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Report:
     def to_markdown(self) -> str:
         """The generated part of docs/performance.md."""
         facts = "; ".join(f"{k} {v}" for k, v in {**self.machine, **self.versions}.items())
-        parts = [f"Measured by `{self.command}` on: {facts}."]
+        parts = [textwrap.fill(f"Measured by `{self.command}` on: {facts}.", _WIDTH)]
         parts += ["![Events per second and latency](performance.svg)"]
         parts += ["### To reach", _markdown(verdict_table(self.verdicts))]
         for section, title in _TITLES.items():
@@ -141,7 +144,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> list[list[str]]:
 def _verdict_line(verdict: Verdict) -> list[str]:
     if verdict.measured is None or verdict.ratio is None:
         return [verdict.what, verdict.target, "", "", verdict.word]
-    measured = f"{verdict.measured:,.3g} {verdict.unit}".strip()
+    number = verdict.measured
+    text = f"{number:,.0f}" if abs(number) >= _LARGE else f"{number:.3g}"
+    measured = f"{text} {verdict.unit}".strip()
     return [verdict.what, verdict.target, measured, f"{verdict.ratio:.2f}", verdict.word]
 
 

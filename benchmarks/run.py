@@ -92,6 +92,7 @@ def _plan(asked: argparse.Namespace) -> Plan:
             events=asked.events,
             poison_events=asked.events,
             side_events=asked.events,
+            worker_events=4 * asked.events,
             growth_events=(max(1, asked.events // 10), asked.events, 5 * asked.events),
             forest_events=min(plan.forest_events, asked.events),
         )

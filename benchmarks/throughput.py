@@ -12,7 +12,6 @@ from benchmarks.contestants import (
     PASS_THROUGH,
     QUIX_APPLY,
     QUIX_BATCH,
-    TWO_WORKERS,
     Contestant,
 )
 from benchmarks.drain import drain
@@ -67,7 +66,7 @@ def measure_throughput(bench: Bench) -> None:
 
 def _peers(bench: Bench, backlog: Backlog) -> list[Entry]:
     slow = bench.plan.slow_share
-    peers = [_entry(TWO_WORKERS, backlog), _entry(FIRST_SCRIPT, backlog, slow)]
+    peers = [_entry(FIRST_SCRIPT, backlog, slow)]
     if bench.with_quix:
         peers += [_entry(QUIX_APPLY, backlog, slow), _entry(QUIX_BATCH, backlog)]
     return peers
@@ -122,11 +121,11 @@ def _grow_partitions(bench: Bench) -> None:
 
 
 def _grow_workers(bench: Bench) -> None:
-    if not bench.plan.growth_workers:
-        return
-    with bench.lab.backlog(bench.cases["flight"], bench.plan.events, 2 * PARTITIONS) as backlog:
+    """On a backlog that lasts: the first worker has it alone until the others have started."""
+    case, count = bench.cases["flight"], bench.plan.worker_events
+    with bench.lab.backlog(case, count, 2 * PARTITIONS) as backlog:
         entries = [
-            _growth("workers", f"{number} workers", backlog, number)
+            _growth("workers", f"{number} worker{'s' * (number > 1)}", backlog, number)
             for number in bench.plan.growth_workers
         ]
         _interleave(bench, entries, max(1, bench.plan.rounds - 1))
