@@ -12,14 +12,18 @@ from typing import Any, Final, Protocol
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from benchmarks.lab import Backlog, BenchmarkError
+from runtime.clients import admin_client
 from runtime.dead_letter import read_headers
 from runtime.settings import Settings
 
 _BATCH: Final = 10_000
 _DEADLINE_S: Final = 180.0
+_SETTLE_S: Final = 20.0
+_LOOK_S: Final = 0.05
 _CLOSE: Final = 1e-9  # relative: an engine may add up in another order
 
 Offsets = npt.NDArray[np.int64]
@@ -85,6 +89,7 @@ def read_topic(settings: Settings, topic: str, partitions: int) -> Iterator[tupl
             "fetch.wait.max.ms": 20,  # an end of a partition is told no sooner
         }
     )
+    _wait_settled(settings, topic, partitions)
     with closing(consumer):
         consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
         left = set(range(partitions))
@@ -101,6 +106,29 @@ def read_topic(settings: Settings, topic: str, partitions: int) -> Iterator[tupl
             yield from batches.items()
             if time.monotonic() > deadline:
                 raise BenchmarkError(f"{topic} could not be read within {_DEADLINE_S:g} s")
+
+
+def _wait_settled(settings: Settings, topic: str, partitions: int) -> None:
+    """Until no transaction is open: the group's offsets may show a commit before the answers do."""
+    admin = admin_client(settings)
+    deadline = time.monotonic() + _SETTLE_S
+    while True:
+        stable, all_of_it = (
+            _ends(admin, topic, partitions, level)
+            for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+        )
+        if stable == all_of_it:
+            return
+        if time.monotonic() > deadline:
+            raise BenchmarkError(f"{topic}: a transaction was left open")
+        time.sleep(_LOOK_S)
+
+
+def _ends(admin: AdminClient, topic: str, partitions: int, level: IsolationLevel) -> list[int]:
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    places = {TopicPartition(topic, number): latest for number in range(partitions)}
+    answers = admin.list_offsets(places, isolation_level=level)
+    return [answers[place].result(_SETTLE_S).offset for place in places]
 
 
 class Copies:
