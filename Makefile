@@ -23,7 +23,7 @@ help:
 	@echo "make demo    real flights through a real Kafka, scored exactly once"
 	@echo "make test    all tests (ARGS=\"tests/model -x\" for some)"
 	@echo "make check   linter, formatter, types, import rule, lock files"
-	@echo "make bench   how fast one worker drains a backlog (ARGS=\"--events 100000\")"
+	@echo "make bench   how fast it is, beside others (25 minutes; ARGS=\"--quick\", \"--only latency\")"
 	@echo "make lock    resolve requirements/*.txt anew (UPGRADE=--upgrade for newer versions)"
 	@echo "make clean   remove $(VENV) and caches (never your models)"
 
@@ -41,11 +41,11 @@ check: setup
 	$(PY) -m ruff check --no-cache .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m mypy benchmarks deploy examples
+	$(PY) -m mypy deploy examples
 	$(PY) -m pytest --quiet tests/structure/test_imports.py tests/structure/test_lock.py
 
 bench: setup
-	@$(PY) benchmarks/drain.py $(ARGS)
+	@$(PY) -m benchmarks.run $(ARGS)
 
 # One resolution for everything (dev.txt); the others are parts of it. They hold for every Python
 # from 3.11 on and every platform. Versions that are locked stay unless UPGRADE says otherwise.
@@ -55,9 +55,12 @@ lock: setup
 	$(COMPILE) pyproject.toml --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) $(UPGRADE) --group compiler -o requirements/compiler.txt
+	grep -E "^(joblib|numpy|pandas|scikit-learn|scipy|skops|threadpoolctl)==" requirements/dev.txt \
+		| cut -d " " -f 1 > $(VENV)/models.txt
+	$(COMPILE) $(UPGRADE) benchmarks/quix-requirements.in -c $(VENV)/models.txt -o benchmarks/quix-requirements.txt
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps lie in the virtualenv: they are gone when it is.

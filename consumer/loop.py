@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 import numpy as np
 import structlog
 
-from consumer.pipeline import Pipeline
 from consumer.policy import GiveUp, after_failure
-from consumer.records import Batch, Tally
+from consumer.records import Batch, Outgoing, Stages, Tally
 from consumer.source import Source
 from consumer.transaction import Sink
 from consumer.vitals import Vitals
@@ -44,12 +44,20 @@ class Limits:
     backoff: Backoff
 
 
+class Scoring(Protocol):
+    """What answers a batch (consumer/pipeline.py)."""
+
+    def run(self, batch: Batch, now: str, stage: Stages) -> tuple[Outgoing, Tally]:
+        """Answer a batch; `now` is RFC 3339 in UTC, `stage` is entered around each stage."""
+        ...
+
+
 @dataclass(slots=True)
 class ScoringLoop:
     """Answers the events of one source, until `stopped` says so; `sleep` waits no longer either."""
 
     source: Source
-    pipeline: Pipeline
+    pipeline: Scoring
     sink: Sink
     metrics: Metrics
     vitals: Vitals

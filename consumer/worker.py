@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from consumer.headers import CloudEvents
 from consumer.identity import WorkerIdentity, claim_identity
-from consumer.loop import Clock, Limits, ScoringLoop
+from consumer.loop import Clock, Limits, Scoring, ScoringLoop
 from consumer.pipeline import Identity, Pipeline, Target
 from consumer.source import Source
 from consumer.transaction import AtLeastOnce, ExactlyOnce, Outbox, Sink
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from model.bundle import Model
+
+    BuildPipeline = Callable[["Job", Model, Target, Target], Scoring]
 
 _log = structlog.get_logger("streamscore.consumer")
 
@@ -130,8 +132,14 @@ def _end_hard(deadline_s: float) -> None:
     os._exit(1)
 
 
-def run_worker(job: Job, worker: int, stop: Stop, loaded: "Callable[[Job], Model]") -> None:
-    """Score until stopped.
+def run_worker(
+    job: Job,
+    worker: int,
+    stop: Stop,
+    loaded: "Callable[[Job], Model]",
+    build: "BuildPipeline | None" = None,
+) -> None:
+    """Score until stopped; `build` makes what answers a batch, `build_pipeline` unless given.
 
     The order at the end, which is that of the callbacks below from last to first: the deadline
     starts, readiness ends, the sink gives up what is unfinished (the loop has committed the batch
@@ -178,7 +186,7 @@ def run_worker(job: Job, worker: int, stop: Stop, loaded: "Callable[[Job], Model
         )
         loop = ScoringLoop(
             source=source,
-            pipeline=_pipeline(job, model, output, dead_letters),
+            pipeline=(build or build_pipeline)(job, model, output, dead_letters),
             sink=sink,
             metrics=metrics,
             vitals=vitals,
@@ -203,7 +211,8 @@ def run_worker(job: Job, worker: int, stop: Stop, loaded: "Callable[[Job], Model
     _log.info("worker_stopped")
 
 
-def _pipeline(job: Job, model: "Model", output: Target, letters: Target) -> Pipeline:
+def build_pipeline(job: Job, model: "Model", output: Target, letters: Target) -> Pipeline:
+    """What scores the job's events with `model`."""
     return Pipeline(
         EventDecoder(model.signature, job.settings.event_id_field),
         model.scorer,

@@ -98,7 +98,7 @@ def run(
     rounds = iter(range(100))
     loop = ScoringLoop(
         source=source,  # type: ignore[arg-type]
-        pipeline=FakePipeline(),  # type: ignore[arg-type]
+        pipeline=FakePipeline(),
         sink=sink,
         metrics=metrics,
         vitals=Vitals(metrics, "events", lambda: 0.0, silence_s=1.0),

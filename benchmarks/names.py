@@ -1,0 +1,12 @@
+"""The names of contestants, as rows of the results have them. Light: for what only judges."""
+
+from typing import Final
+
+PLAIN: Final = "scikit-learn"
+BEST: Final = "auto"
+
+PASS_NAME: Final = "pass-through, exactly once"  # noqa: S105 - no password
+PLAIN_NAME: Final = f"streamscore {PLAIN}, exactly once"
+BEST_NAME: Final = f"streamscore {BEST}, exactly once"
+SCRIPT_NAME: Final = "first script, at least once"
+QUIX_BATCH_NAME: Final = "quix batch, at least once"

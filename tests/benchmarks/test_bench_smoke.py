@@ -1,0 +1,110 @@
+"""The benchmark runs: every section, tiny, on a real broker. Nothing here depends on speed."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks.peers import LOCK
+from runtime.child_process import bound
+
+if TYPE_CHECKING:
+    from tests.conftest import Kafka
+
+pytestmark = pytest.mark.timeout(600)
+
+ROWS = {
+    ("throughput", "flight", "pass-through, exactly once"),
+    ("throughput", "flight", "streamscore scikit-learn, exactly once"),
+    ("throughput", "flight", "streamscore auto, exactly once"),
+    ("throughput", "flight", "streamscore auto, at least once"),
+    ("throughput", "flight", "first script, at least once"),
+    ("throughput", "logistic", "pass-through, exactly once"),
+    ("throughput", "logistic", "streamscore auto, exactly once"),
+    ("latency", "200 events/s", "pass-through, exactly once"),
+    ("latency", "200 events/s", "streamscore auto, exactly once"),
+    ("latency", "2,000 events/s", "pass-through, exactly once"),
+    ("latency", "2,000 events/s", "streamscore auto, exactly once"),
+    ("poison", "clean", "streamscore auto, exactly once"),
+    ("poison", "1 % poisoned", "streamscore auto, exactly once"),
+    ("growth", "backlog", "4,000 events"),
+    ("growth", "partitions", "16 partitions"),
+    ("growth", "workers", "1 worker"),
+    ("growth", "workers", "2 workers"),
+    ("growth", "event size", "2 KB, pass-through"),
+    ("growth", "event size", "2 KB, streamscore"),
+    ("startup", "flight", "streamscore auto, exactly once"),
+    *(
+        ("single", model, name)
+        for model in ("flight", "logistic", "forest")
+        for name in (
+            "scikit-learn's predict on a row",
+            "streamscore scikit-learn",
+            "streamscore auto",
+        )
+    ),
+}
+MAY_BE_ZERO = re.compile(r"cpu_us_per_event")  # the kernel counts in steps of 10 ms
+
+
+@pytest.fixture(scope="module")
+def written(kafka: "Kafka", tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a quick run writes."""
+    path = tmp_path_factory.mktemp("bench") / "results.json"
+    command = [sys.executable, "-m", "benchmarks.run", "--quick", "--json", str(path)]
+    done = subprocess.run(
+        bound([*command, "--bootstrap-servers", kafka.bootstrap_servers]),
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "To reach" in done.stdout
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def test_every_row_is_measured(written: dict[str, Any]) -> None:
+    """Each section brings its rows, with finite figures above zero."""
+    rows = {(row["section"], row["subject"], row["name"]): row for row in written["rows"]}
+    assert rows.keys() == ROWS
+    wrong = [
+        (key, name, value)
+        for key, row in rows.items()
+        for name, figure in row["figures"].items()
+        for value in figure["rounds"]
+        if not math.isfinite(value) or value < 0 or not (value or MAY_BE_ZERO.search(name))
+    ]
+    assert wrong == []
+
+
+def test_every_target_gets_its_verdict(written: dict[str, Any]) -> None:
+    """All but the comparison with Quix Streams, whose virtualenv the quick run does without."""
+    missing = [each["what"] for each in written["verdicts"] if each["measured"] is None]
+    assert len(written["verdicts"]) > len(missing)
+    assert [what for what in missing if "Quix Streams" not in what] == []
+
+
+def test_machine_and_versions_are_told(written: dict[str, Any]) -> None:
+    """Figures are nothing without them."""
+    assert {"processor", "cores", "memory", "kernel"} <= written["machine"].keys()
+    assert {"Python", "Apache Kafka", "scikit-learn"} <= written["versions"].keys()
+
+
+def test_the_peers_are_locked_with_hashes_and_without_an_index() -> None:
+    """As the project's own lock files, and with the models' libraries of the same versions."""
+    text = LOCK.read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", text, re.MULTILINE))
+    assert text.count("--hash=sha256:") >= len(pins)
+    assert "://" not in text
+    ours = (LOCK.parents[1] / "requirements" / "dev.txt").read_text(encoding="utf-8")
+    for name in ("joblib", "numpy", "pandas", "scikit-learn", "skops"):
+        assert f"\n{name}=={pins[name]} " in ours
+    assert pins["quixstreams"].startswith("3.28.")
