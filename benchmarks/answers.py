@@ -68,10 +68,11 @@ class Stamps:
     def rate(self, since_ms: float) -> tuple[float, float]:
         """Answers a second from the first to the last, and the share of them that this counts.
 
-        From `since_ms` instead of the first, if it lies between.
+        From `since_ms` instead of the first, if it lies between. What the broker took at the very
+        start was answered before it, and does not count.
         """
         start = since_ms if self.first < since_ms < self.last else self.first
-        counted = sum(int((times >= start).sum()) for times in self.parts)
+        counted = sum(int((times > start).sum()) for times in self.parts)
         every = sum(times.size for times in self.parts)
         return counted / max(1, self.last - start) * 1000, counted / every
 

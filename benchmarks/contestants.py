@@ -10,7 +10,7 @@ from benchmarks.cases import Case
 from benchmarks.names import BEST, PLAIN
 from benchmarks.process import Command
 from consumer.worker import Job
-from runtime.settings import ModelSettings, Settings, load_settings
+from runtime.settings import Settings, load_settings
 
 Kind = Literal["pass-through", "streamscore", "first script", "quix apply", "quix batch"]
 Guarantee = Literal["exactly_once", "at_least_once"]
@@ -127,8 +127,7 @@ def worker_settings(contestant: Contestant, task: Task) -> Settings:
 
 def engine_environment(engine: str) -> dict[str, str]:
     """What chooses the engine of a worker of ours."""
-    known = "engine" in ModelSettings.model_fields
-    return {"STREAMSCORE_MODEL__ENGINE": engine} if engine and known else {}
+    return {"STREAMSCORE_MODEL__ENGINE": engine} if engine else {}
 
 
 def _script(contestant: Contestant, task: Task) -> Command:

@@ -14,14 +14,14 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from consumer.pipeline import Target, by_partition
 from consumer.records import Batch, Outgoing, Stages, Tally
 from consumer.worker import Job, Stop, load_model, run_worker
 from runtime.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from consumer.pipeline import Target
     from model import Model
 
 
@@ -29,18 +29,16 @@ if TYPE_CHECKING:
 class PassThrough:
     """Gives every event back as it came: same key, same bytes, same partition."""
 
-    output: "Target"
+    output: Target
 
     def run(self, batch: Batch, _now: str, _stage: Stages) -> tuple[Outgoing, Tally]:
         """Group a batch by partition, as the pipeline does."""
-        messages: dict[int, list[dict[str, Any]]] = {}
-        for record, partition in zip(batch.records, batch.partitions, strict=True):
-            message = {"value": record.value(), "key": record.key()}
-            messages.setdefault(self.output.partition(partition), []).append(message)
-        return Outgoing(messages), Tally(len(batch.records), 0, {})
+        messages = [{"value": record.value(), "key": record.key()} for record in batch.records]
+        grouped = by_partition(messages, batch.partitions, self.output)
+        return Outgoing(grouped), Tally(len(batch.records), 0, {})
 
 
-def build(_job: Job, _model: "Model", output: "Target", _letters: "Target") -> PassThrough:
+def build(_job: Job, _model: "Model", output: Target, _letters: Target) -> PassThrough:
     """What `run_worker` asks for in place of the pipeline."""
     return PassThrough(output)
 

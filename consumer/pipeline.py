@@ -111,21 +111,8 @@ class Pipeline:
             messages = [
                 {"value": value, "key": key} for value, key in zip(values, keys, strict=True)
             ]
-            return self._by_partition(messages, scored.partitions), {}
+            return by_partition(messages, scored.partitions, self.output), {}
         return self._one_by_one(batch, scored, values, now, rejections)
-
-    def _by_partition(self, messages: list[Message], partitions: list[int]) -> Messages:
-        """Messages by their target, in order: those of a partition mostly stand together."""
-        if not self.output.same_partitions:
-            return {ANY_PARTITION: messages}
-        numbers = np.array(partitions)
-        ends = [*(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(messages)]
-        grouped: Messages = {}
-        start = 0
-        for end in ends:
-            grouped.setdefault(partitions[start], []).extend(messages[start:end])
-            start = end
-        return grouped
 
     def _one_by_one(
         self,
@@ -190,6 +177,22 @@ class Pipeline:
             headers, value = omit_value(headers, length), None
         partition = self.dead_letters.partition(failure.partition)
         return DeadLetter(key, value, headers, timestamp_ms, partition)
+
+
+def by_partition(messages: list[Message], partitions: list[int], target: Target) -> Messages:
+    """Messages by the partition they go to, in order: those of a partition mostly stand together.
+
+    `partitions` are those of their events, one each.
+    """
+    if not target.same_partitions:
+        return {ANY_PARTITION: messages}
+    ends = [*(np.flatnonzero(np.diff(partitions)) + 1).tolist(), len(messages)]
+    grouped: Messages = {}
+    start = 0
+    for end in ends:
+        grouped.setdefault(partitions[start], []).extend(messages[start:end])
+        start = end
+    return grouped
 
 
 @dataclass(frozen=True, slots=True)
