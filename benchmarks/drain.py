@@ -13,7 +13,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from benchmarks.answers import Copies, Predictions, Stamps, read_topic
 from benchmarks.contestants import Contestant, Task, command
 from benchmarks.lab import Backlog, BenchmarkError, Lab, name_for, stamped
-from benchmarks.process import Running, cpu_s
+from benchmarks.process import Running, cpu_s, free_port
+from benchmarks.stages import stage_us, with_rest
 from runtime.clients import admin_client
 from runtime.topics import Topic
 
@@ -34,10 +35,19 @@ class Usage:
     broker_cpu_s: float = 0.0
     peak_rss_mib: float = 0.0
     all_assigned: float = 0.0
+    stages: Figures = field(default_factory=dict)
     memory: list[tuple[int, float]] = field(default_factory=list)
 
 
-def drain(lab: Lab, contestant: Contestant, backlog: Backlog, share: int | None = None) -> Figures:
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a run found, and for a worker of ours the microseconds per event of its stages."""
+
+    figures: Figures
+    stages: Figures
+
+
+def drain(lab: Lab, contestant: Contestant, backlog: Backlog, share: int | None = None) -> Drained:
     """Let a new group answer the backlog, and check the answers.
 
     With a `share` it is stopped after so many events, or when its time is up: its rate counts.
@@ -45,7 +55,8 @@ def drain(lab: Lab, contestant: Contestant, backlog: Backlog, share: int | None 
     """
     name = name_for("run")
     suffix = f".{name}"
-    task = Task(lab.settings, backlog.case, backlog.topic, name, name, suffix)
+    port = free_port() if contestant.is_own and contestant.workers == 1 else None
+    task = Task(lab.settings, backlog.case, backlog.topic, name, name, suffix, port)
     letters = Topic(task.letters, backlog.partitions, 1)
     with lab.topics(stamped(name, backlog.partitions), letters):
         wanted = min(share or backlog.count, backlog.count)
@@ -54,7 +65,7 @@ def drain(lab: Lab, contestant: Contestant, backlog: Backlog, share: int | None 
         stamps, answered = _check(contestant, task, backlog, whole=share is None)
     since_ms = usage.all_assigned * 1000 if contestant.workers > 1 else 0.0
     rate, share_counted = stamps.rate(since_ms)
-    return {
+    figures = {
         "events_per_second": rate,
         "share_counted": share_counted,
         "cpu_us_per_event": usage.cpu_s / answered * 1e6,
@@ -64,6 +75,7 @@ def drain(lab: Lab, contestant: Contestant, backlog: Backlog, share: int | None 
         "events": float(answered),
         **_memory_at(usage, answered),
     }
+    return Drained(figures, with_rest(usage.stages, rate) if usage.stages else {})
 
 
 def _run(  # noqa: PLR0913, PLR0917 - all parts of one run
@@ -94,6 +106,8 @@ def _run(  # noqa: PLR0913, PLR0917 - all parts of one run
         usage.peak_rss_mib = running.memory_mib("VmHWM")
         usage.memory.append((count, running.memory_mib("VmRSS")))
         usage.all_assigned = running.all_assigned
+        if task.health_port is not None:
+            usage.stages = stage_us(task.health_port, count)
     return usage
 
 

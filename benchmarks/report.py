@@ -8,11 +8,13 @@ from typing import Final
 
 from benchmarks.results import Results, Row, ratios
 from benchmarks.verdicts import Verdict
+from runtime.telemetry import STAGES
 
 BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
 _TITLES: Final = {
     "throughput": "Draining a backlog",
+    "profile": "Where the time goes: µs of the worker's loop per event",
     "poison": "1 % of broken events",
     "growth": "The cost of growth",
     "latency": "Latency",
@@ -41,6 +43,7 @@ _DRAIN: Final = (
 )
 _COLUMNS: Final[Mapping[str, Sequence[Column]]] = {
     "throughput": _DRAIN,
+    "profile": tuple(Column(f"{stage}_us", stage, 2) for stage in (*STAGES, "rest", "whole")),
     "poison": _DRAIN,
     "growth": (
         *_DRAIN,

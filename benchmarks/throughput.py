@@ -151,8 +151,11 @@ def _growth(subject: str, what: str, backlog: Backlog, workers: int = 1) -> Entr
 def _interleave(bench: Bench, entries: list[Entry], rounds: int) -> None:
     """Round 1 of every entry, then round 2: what drifts meets them all."""
     for number, entry in _rounds(entries, rounds):
-        figures = drain(bench.lab, entry.contestant, entry.backlog, entry.share)
+        drained = drain(bench.lab, entry.contestant, entry.backlog, entry.share)
+        figures = drained.figures
         bench.results.add(entry.section, entry.subject, entry.name, figures)
+        if entry.section == "throughput" and drained.stages:
+            bench.results.add("profile", entry.subject, entry.name, drained.stages)
         bench.say(
             f"{entry.section}, round {number}: {entry.subject}, {entry.name}: "
             f"{figures['events_per_second']:,.0f} events/s, "
