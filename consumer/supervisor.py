@@ -97,7 +97,7 @@ class Supervisor:
 
     def _start(self, worker: _Worker) -> None:
         worker.process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "consumer.worker", str(worker.number)],
+            [sys.executable, "-m", "consumer", str(worker.number)],
             stdin=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches it through us, once
         )

@@ -1,7 +1,6 @@
 """One scoring process: builds every part in one place, runs the loop, stops in order.
 
-Also the entry point of a supervised worker, which reads its job from standard input:
-`python -m consumer.worker`.
+`main` is a supervised worker, which reads its job from standard input (consumer/__main__.py).
 """
 
 import gc
@@ -205,8 +204,8 @@ def run_worker(
             transactional_id=identity.transactional_id,
             health_port=health.port,
         )
-        gc.collect()
         gc.freeze()  # what is there now stays: collections need not walk it each time
+        gc.enable()  # for the start, it is off
         loop.run()
     _log.info("worker_stopped")
 
@@ -297,7 +296,3 @@ def main() -> int:
         _log.error("worker_failed", reason=str(error), hint=error.hint)
         return PERMANENT if isinstance(error, _PERMANENT) else 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
