@@ -232,7 +232,7 @@ def _scored(batch: Batch, decoded: Decoded, scores: Scores) -> _Scored:
 
 def _any_headers(records: list[Any]) -> bool:
     try:
-        return any([record.headers() for record in records])
+        return any(record.headers() for record in records)
     except (SystemError, UnicodeDecodeError):  # see `headers_of`
         return True
 

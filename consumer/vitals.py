@@ -36,7 +36,7 @@ class Vitals:
         self._metrics.last_progress_timestamp_seconds.set(now)
 
     def assigned(self) -> None:
-        """The group gave out partitions, so its coordinator answers: known before statistics are."""
+        """The group gave out partitions, so its coordinator answers: no statistics are needed."""
         self._joined = self._broker_up = True
 
     def stop(self) -> None:

@@ -37,9 +37,9 @@ class LinearEngine:
     def __init__(
         self,
         scalers: list[StandardScaler],
-        model: Any,
+        model: Any,  # noqa: ANN401 - either of the two kinds
         signature: Signature,
-        plain: Engine,  # noqa: ANN401
+        plain: Engine,
     ) -> None:
         self._scalers = [
             (
