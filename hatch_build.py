@@ -42,7 +42,7 @@ def build(root: Path) -> Path:
     """Compile the extension into the package, and say where it is."""
     sources = sorted(str(path) for path in (root / "native").glob("*.c"))
     target = root / "model" / EXTENSION
-    fresh = target.with_name(f".{EXTENSION}.{os.getpid()}")  # it may be in use: replaced, not changed
+    fresh = target.with_name(f".{EXTENSION}.{os.getpid()}")  # the old one may be in use
     subprocess.run([*compiler(), *FLAGS, *sources, "-lm", "-o", str(fresh)], check=True)  # noqa: S603 - our own sources
     fresh.replace(target)
     return target

@@ -1,7 +1,7 @@
 """What native/ offers: the parts of the hot path for which Python is too slow."""
+# ruff: noqa: PYI021 - C has no better place for promises
 
-from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,20 +9,21 @@ import numpy.typing as npt
 # kind ("n", "i", "b", "s"), the column's dtype as numpy's character, whether null is taken, whether
 # it is the event's id, whether it has a column, least and largest of an integer, and what stands
 # for null in a column of objects.
-Leaf = tuple[str, str, bool, bool, bool, int, int, object]
+Leaf: TypeAlias = tuple[str, str, bool, bool, bool, int, int, object]
 # name, the leaf's number or the fields within, whether every event has it
-Fields = tuple[tuple[bytes, int | Fields, bool], ...]
+Fields: TypeAlias = tuple[tuple[bytes, int | Fields, bool], ...]
 
 @final
 class Decoder:
     """Decodes plain events; model/careful.py says what an event may be."""
 
-    def __new__(cls, leaves: tuple[Leaf, ...], fields: Fields) -> Decoder: ...
+    def __new__(cls, leaves: tuple[Leaf, ...], fields: Fields, /) -> Decoder: ...
     def decode(
         self,
         values: list[bytes | None],
         columns: tuple[npt.NDArray[Any], ...],
         ids: list[str | None],
+        /,
     ) -> list[int]:
         """Fill the columns and ids, a row a value; gives the rows that must be looked at again.
 
@@ -48,7 +49,7 @@ class Walker:
         features: int,
         /,
     ) -> Walker: ...
-    def add(self, rows: npt.NDArray[np.float64], out: npt.NDArray[np.float64]) -> None:
+    def add(self, rows: npt.NDArray[np.float64], out: npt.NDArray[np.float64], /) -> None:
         """Add each tree's answer to `rows` (n, features) to `out` (n, outputs), in their order.
 
         Trees of one value take turns with the outputs; others have a value for each output.
@@ -68,7 +69,7 @@ class Masks:
         outputs: int,
         /,
     ) -> Masks: ...
-    def add(self, rows: npt.NDArray[np.float64], out: npt.NDArray[np.float64]) -> None:
+    def add(self, rows: npt.NDArray[np.float64], out: npt.NDArray[np.float64], /) -> None:
         """Add each tree's answer to `rows` (n, columns) to `out` (n, outputs), in their order."""
 
 def codes(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from model._native import Decoder
 from model.careful import CarefulDecoder, Decoded
+from model.errors import UnsupportedModel
 from model.signature import Feature, Kind, Signature
 from model.table import Table, column_dtype, integer_limits, missing_value
 
@@ -26,13 +27,19 @@ _ID = ("s", "O", True, True, False, *_NO_LIMITS, None)
 
 
 class EventDecoder:
-    """Decodes events of one signature; `event_id_field` is a field of the event itself."""
+    """Decodes events of one signature; `event_id_field` is a field of the event itself.
+
+    Raises:
+        UnsupportedModel: a feature's dtype does not hold its kind.
+        SettingsError: no event can have its id there.
+
+    """
 
     def __init__(self, signature: Signature, event_id_field: str = "id") -> None:
         self._careful = CarefulDecoder(signature, event_id_field)
-        self._dtypes = [column_dtype(feature) for feature in signature.features]
         id_path = (event_id_field,)
         leaves = {f.path: _leaf(f, is_id=f.path == id_path) for f in signature.features}
+        self._dtypes = [column_dtype(feature) for feature in signature.features]
         optional = None if id_path in leaves else id_path
         leaves.setdefault(id_path, _ID)
         self._decoder = Decoder(tuple(leaves.values()), _fields(list(leaves), (), optional))
@@ -67,27 +74,30 @@ def _fill_in(
 
 
 def _leaf(feature: Feature, *, is_id: bool) -> "Leaf":
-    dtype = column_dtype(feature)
+    kind, nullable = feature.kind, feature.nullable
+    code = _CODES[kind].get(feature.dtype)
+    if code is None or (nullable and code not in _WITH_NULL):
+        msg = f"the feature {feature.name!r} is {kind.value}, nullable: {nullable}"
+        msg += f", and its column ({feature.dtype}) does not hold that"
+        raise UnsupportedModel(msg, hint="bundle the model again with this version")
     limits = _NO_LIMITS
-    if feature.kind is Kind.INTEGER:
+    if kind is Kind.INTEGER:
         least, largest = integer_limits(feature)
         limits = (least, min(largest, int(_INT64.max)))
-    kind = feature.kind.value[0] if feature.kind is not Kind.STRING else "s"
-    return (
-        kind,
-        _CODES[dtype.name],
-        feature.nullable,
-        is_id,
-        True,
-        *limits,
-        missing_value(feature),
-    )
+    return (kind.value[0], code, nullable, is_id, True, *limits, missing_value(feature))
 
 
-_CODES = {
-    **{"object": "O", "bool": "?", "float64": "d", "float32": "f"},
-    **{"int8": "b", "int16": "h", "int32": "i", "int64": "q"},
-    **{"uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q"},
+_WITH_NULL = "dfO"
+_FLOATS = {"float64": "d", "float32": "f"}
+_INTEGERS = {
+    **dict(zip(("int8", "int16", "int32", "int64"), "bhiq", strict=True)),
+    **dict(zip(("uint8", "uint16", "uint32", "uint64"), "BHIQ", strict=True)),
+}
+_CODES = {  # what a kind's column may be, as the extension names it
+    Kind.NUMBER: _FLOATS,
+    Kind.INTEGER: _FLOATS | _INTEGERS,
+    Kind.BOOLEAN: {"bool": "?", "object": "O"},
+    Kind.STRING: dict.fromkeys(("str", "category", "object"), "O"),
 }
 
 

@@ -6,19 +6,24 @@ passed on and text as ordinal numbers. Reads their private attributes where ther
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import isnan
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+from sklearn.utils.validation import check_array
 
 from model._native import codes
 from model.signature import Kind, Signature
 from model.table import Table
 
-REFUSED = np.inf  # stands for a text that scikit-learn refuses; no event holds it
+REFUSED = np.inf  # stands for what scikit-learn refuses, or must be asked for; no event holds it
+_LONG, _EXACT = 8, 2**53  # bytes of an integer; float64 holds every whole number below
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,15 @@ Column = Number | Codes
 
 
 class Matrix:
-    """Turns tables into matrices; `columns` says where each column of the matrix comes from."""
+    """Turns tables into matrices; `columns` says where each column of the matrix comes from.
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    `single`: it will be rounded to float32. scikit-learn may do so in one step, which comes to
+    another number for some integers that float64 does not hold: those are REFUSED.
+    """
+
+    def __init__(self, columns: Sequence[Column], *, single: bool) -> None:
         self._columns = tuple(columns)
+        self._single = single
 
     def __call__(self, table: Table) -> npt.NDArray[np.float64]:
         """Make the matrix (rows, columns), C-contiguous."""
@@ -55,14 +65,18 @@ class Matrix:
             source = table.columns[column.feature]
             if isinstance(column, Number):
                 matrix[:, at] = source
+                if self._single and source.dtype.kind in "iu" and source.itemsize == _LONG:
+                    matrix[np.abs(matrix[:, at]) >= _EXACT, at] = REFUSED
             else:
                 given = (column.table, column.missing, column.unknown)
                 codes(np.ascontiguousarray(source), *given, matrix, width, at)
         return matrix
 
 
-def plan_columns(estimator: Any, signature: Signature) -> Matrix | None:  # noqa: ANN401 - any estimator
+def plan_columns(estimator: Any, signature: Signature, *, single: bool) -> Matrix | None:  # noqa: ANN401 - any estimator
     """How the inputs of a pipeline's last step are made; None where that is not known here.
+
+    `single`: the last step rounds them to float32.
 
     Raises:
         AttributeError, KeyError, IndexError, TypeError, ValueError: scikit-learn holds what it
@@ -87,7 +101,7 @@ def plan_columns(estimator: Any, signature: Signature) -> Matrix | None:  # noqa
             return None
         columns = planned
     known = [column for column in columns if not isinstance(column, str)]
-    return Matrix(known) if len(known) == len(columns) else None
+    return Matrix(known, single=single) if len(known) == len(columns) else None
 
 
 def _transformed(
@@ -109,14 +123,24 @@ def _transformed(
     return [planned[at] for at in range(len(planned))]
 
 
-def _is_passed_on(transformer: object) -> bool:
+_BOOSTINGS_CHECK = {"dtype": [np.float64], "ensure_all_finite": False}
+
+
+def _is_passed_on(transformer: Any) -> bool:  # noqa: ANN401 - any transformer
     """Whether the numbers stay as they are: also where boosting only checks that they are some."""
     if transformer == "passthrough":
         return True
-    if type(transformer) is not FunctionTransformer:
+    if type(transformer) is not FunctionTransformer or transformer.validate or transformer.kw_args:
         return False
-    check = getattr(transformer.func, "func", None)
-    return transformer.func is None or getattr(check, "__name__", "") == "check_array"
+    func = transformer.func
+    if func is None:
+        return True
+    return (
+        isinstance(func, partial)
+        and func.func is check_array
+        and not func.args
+        and func.keywords == _BOOSTINGS_CHECK
+    )
 
 
 def _encoded(
@@ -155,10 +179,12 @@ def _code_of_texts(
     none = signature.features[feature].dtype == "object"
     known = {c: float(at) for at, c in enumerate(categories.tolist()) if isinstance(c, str)}
     others = [c for c in categories.tolist() if not isinstance(c, str)]
-    if len(others) > 1 or any((c is None) != none or c == c for c in others if c is not None):
+    if others and (len(others) > 1 or (others[0] is None) != none or not pd.isna(others[0])):
         return None
-    unknown = _unknown(encoder)
-    missing = float(encoder.encoded_missing_value) if others else unknown
+    missing = unknown = _unknown(encoder)
+    if others:  # None is a category like any other
+        code = categories.tolist().index(None) if none else encoder.encoded_missing_value
+        missing = float(code)
     return Codes(feature, known, missing, unknown)
 
 
@@ -166,14 +192,14 @@ def _code_of_numbers(
     encoder: OrdinalEncoder, categories: npt.NDArray[Any]
 ) -> Callable[[float], float]:
     """The code of a code: where a second encoder learned the first one's."""
-    table = {float(c): float(at) for at, c in enumerate(categories.tolist()) if c == c}
+    table = {float(c): float(at) for at, c in enumerate(categories.tolist()) if not isnan(c)}
     learned_missing = len(table) < len(categories)
     unknown = _unknown(encoder)
 
     def code(number: float) -> float:
         if number == REFUSED:
             return REFUSED
-        if number != number:
+        if isnan(number):
             return float(encoder.encoded_missing_value) if learned_missing else unknown
         return table.get(number, unknown)
 

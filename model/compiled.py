@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
-from model.columns import Matrix, plan_columns
+from model.columns import REFUSED, plan_columns
 from model.engines import Answers, Engine, estimator_inputs
 from model.ensembles import Ensemble, read_ensemble
 from model.evaluators import Evaluator, evaluator
@@ -23,9 +23,10 @@ from model.table import Table, missing_value
 
 _RTOL, _ATOL = 1e-12, 1e-12
 _ROWS, _FEW = 64, 4  # golden rows of which the probe is made
+_MOST_COLUMNS = 1000  # that a pipeline may make: sparse ones are made dense
 
 # How an attribute that is read tells that another version of scikit-learn holds something else.
-_OTHER_VERSION = (AttributeError, LookupError, TypeError, ValueError)
+_OTHER_VERSION = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class CompiledEngine:
@@ -67,7 +68,7 @@ class CompiledEngine:
 
 def compile_engine(estimator: Any, signature: Signature, plain: Engine) -> Engine | None:  # noqa: ANN401 - any estimator
     """The accelerated engine of an estimator, not yet proved; None where there is none."""
-    pipeline = isinstance(estimator, Pipeline)
+    pipeline = type(estimator) is Pipeline  # of a subclass nothing is known
     try:
         if linear := linear_engine(estimator, signature, plain):
             return linear
@@ -78,13 +79,15 @@ def compile_engine(estimator: Any, signature: Signature, plain: Engine) -> Engin
         trees = None if ensemble is None else evaluator(ensemble)
         if ensemble is None or trees is None:
             return None
-        inputs = plan_columns(estimator, signature)
+        inputs = plan_columns(estimator, signature, single=ensemble.single)
     except _OTHER_VERSION:
         return None
-    if inputs is None:
-        steps = estimator[:-1] if pipeline and len(estimator.steps) > 1 else None
-        return CompiledEngine(_own_steps(steps, signature, ensemble), ensemble, trees, plain)
-    return CompiledEngine(inputs, ensemble, trees, plain)
+    if inputs is not None:
+        return CompiledEngine(inputs, ensemble, trees, plain)
+    if ensemble.columns > _MOST_COLUMNS:
+        return None
+    steps = estimator[:-1] if pipeline and len(estimator.steps) > 1 else None
+    return CompiledEngine(_own_steps(steps, signature, ensemble), ensemble, trees, plain)
 
 
 def _own_steps(
@@ -95,6 +98,9 @@ def _own_steps(
     def inputs(table: Table) -> npt.NDArray[np.float64]:
         given = estimator_inputs(signature, table)
         rows = ensemble.validate(given if steps is None else steps.transform(given))
+        if hasattr(rows, "toarray"):  # scikit-learn takes no missing values in a sparse matrix
+            rows = rows.toarray()
+            rows[np.isnan(rows)] = REFUSED
         return np.ascontiguousarray(rows, dtype=np.float64)
 
     return inputs

@@ -6,7 +6,7 @@ holds for each scikit-learn version that is supported. Sums are made in scikit-l
 so that answers are the same to the bit.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,7 +87,7 @@ def read_ensemble(estimator: Any, *, probabilities: bool) -> Ensemble | None:  #
 def _histogram_boosting(estimator: Any, probabilities: bool) -> Ensemble:  # noqa: ANN401, FBT001
     bins = estimator._bin_mapper  # noqa: SLF001 - here private attributes are read
     bitsets, positions = bins.make_known_categories_bitsets()
-    categorical = [] if bins.is_categorical_ is None else np.flatnonzero(bins.is_categorical_)
+    categorical = np.flatnonzero(() if bins.is_categorical_ is None else bins.is_categorical_)
     known = {int(column): _bits(bitsets[positions[column]]) for column in categorical}
     trees = [
         _histogram_tree(tree, known)
@@ -144,23 +144,24 @@ def _bits(bitset: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
 
 
 def _forest(estimator: Any, probabilities: bool) -> Ensemble:  # noqa: ANN401, FBT001
-    count = len(estimator.estimators_)
-    return _averaging(estimator, estimator.estimators_, count, probabilities)
+    return _averaging(estimator, estimator.estimators_, 0.0, probabilities)
 
 
 def _single_tree(estimator: Any, probabilities: bool) -> Ensemble:  # noqa: ANN401, FBT001
-    return _averaging(estimator, [estimator], 1, probabilities)
+    return _averaging(estimator, [estimator], -0.0, probabilities)  # a leaf may hold -0.0
 
 
 def _averaging(
     estimator: Any,  # noqa: ANN401
     members: list[Any],
-    count: int,
+    start: float,
     probabilities: bool,  # noqa: FBT001
 ) -> Ensemble:
+    _require_trees(members)
     if estimator.n_outputs_ != 1:
         msg = "there are several targets"
         raise ValueError(msg)
+    count = len(members)
     classes = getattr(estimator, "classes_", None)
     width = 1 if classes is None else len(classes)
 
@@ -175,16 +176,20 @@ def _averaging(
     return Ensemble(
         [_plain_tree(member.tree_, 1.0, width) for member in members],
         estimator.n_features_in_,
-        np.zeros(width),
+        np.full(width, start),
         regression if classes is None else classification,
         _validation(estimator),
         single=True,
-        missing=bool(members[0].__sklearn_tags__().input_tags.allow_nan),
+        missing=bool(members[0]._support_missing_values(np.zeros((1, 1)))),  # noqa: SLF001
     )
 
 
 def _gradient_boosting(estimator: Any, probabilities: bool) -> Ensemble:  # noqa: ANN401, FBT001
-    if estimator.init_ != "zero" and type(estimator.init_) not in {DummyClassifier, DummyRegressor}:
+    _require_trees(estimator.estimators_.ravel())
+    constant = type(estimator.init_) is DummyRegressor or (
+        type(estimator.init_) is DummyClassifier and estimator.init_.strategy in _CONSTANT
+    )
+    if not constant and estimator.init_ != "zero":
         msg = "the sum starts with another model"
         raise ValueError(msg)
     anything = np.zeros((1, estimator.n_features_in_), dtype=np.float32)
@@ -213,11 +218,22 @@ def _gradient_boosting(estimator: Any, probabilities: bool) -> Ensemble:  # noqa
     )
 
 
+def _require_trees(members: Iterable[Any]) -> None:
+    if not {type(member) for member in members} <= _TREES:
+        msg = "the trees are of a kind that is not known here"
+        raise TypeError(msg)
+
+
 def _validation(estimator: Any) -> Callable[[Any], Any]:  # noqa: ANN401
     def validate(inputs: Any) -> Any:  # noqa: ANN401
         # Whether the values are finite is looked at later: what is refused, it refuses itself.
         return validate_data(
-            estimator, inputs, reset=False, dtype=np.float32, ensure_all_finite=False
+            estimator,
+            inputs,
+            reset=False,
+            dtype=np.float32,
+            accept_sparse="csr",
+            ensure_all_finite=False,
         )
 
     return validate
@@ -236,6 +252,8 @@ def _plain_tree(tree: Any, rate: float, width: int) -> Tree:  # noqa: ANN401
     )
 
 
+_CONSTANT = {"prior", "most_frequent", "constant"}  # others draw lots
+_TREES = {DecisionTreeRegressor, DecisionTreeClassifier, ExtraTreeRegressor, ExtraTreeClassifier}
 _READERS: dict[type, Callable[[Any, bool], Ensemble]] = {
     HistGradientBoostingRegressor: _histogram_boosting,
     HistGradientBoostingClassifier: _histogram_boosting,

@@ -36,15 +36,16 @@ def _walker(ensemble: Ensemble) -> Walker:
     width = trees[0].value.shape[1]
     return Walker(
         np.array([len(tree.left) for tree in trees], dtype=np.int64),
-        *(np.concatenate([getattr(tree, name) for tree in trees]) for name in _ARRAYS),
+        np.concatenate([tree.left for tree in trees]),
+        np.concatenate([tree.right for tree in trees]),
+        np.concatenate([tree.feature for tree in trees]),
+        np.concatenate([tree.threshold for tree in trees]),
+        np.concatenate([tree.missing_left for tree in trees]),
         np.concatenate([tree.value for tree in trees]),
         width,
         len(ensemble.start),
         ensemble.columns,
     )
-
-
-_ARRAYS = ("left", "right", "feature", "threshold", "missing_left")
 
 
 def _masks(ensemble: Ensemble) -> Masks | None:
@@ -78,9 +79,13 @@ def _columns(trees: list[Tree]) -> list[int]:
 
 def _edges(trees: list[Tree], column: int) -> npt.NDArray[np.float64]:
     """The thresholds of a column: they part its values into bins."""
-    return np.unique(
+    edges = np.unique(
         np.concatenate([t.threshold[(t.left >= 0) & (t.feature == column)] for t in trees])
     )
+    if np.isnan(edges).any():
+        msg = "a tree's threshold is no number"
+        raise ValueError(msg)
+    return edges
 
 
 def _leaves_below(tree: Tree, values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint32]:
@@ -98,15 +103,16 @@ def _leaves_below(tree: Tree, values: npt.NDArray[np.float64]) -> npt.NDArray[np
 
 
 def _children_first(tree: Tree) -> Iterator[int]:
-    order, pending = [], [0]
+    order: dict[int, None] = {}
+    pending = [0]
     while pending:
         node = pending.pop()
-        order.append(node)
+        if node in order or not 0 <= node < tree.left.size:
+            msg = "a tree's nodes lead astray"
+            raise ValueError(msg)
+        order[node] = None
         if tree.left[node] >= 0:
             pending += (int(tree.left[node]), int(tree.right[node]))
-        if len(order) > tree.left.size:
-            msg = "a tree's nodes lead in circles"
-            raise ValueError(msg)
     return reversed(order)
 
 

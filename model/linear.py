@@ -64,13 +64,14 @@ class LinearEngine:
         rows = np.empty((table.rows, len(table.columns)))
         for at, column in enumerate(table.columns):
             rows[:, at] = column
-        if not np.isfinite(rows).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            for mean, scale in self._scalers:
+                if mean is not None:
+                    rows -= mean
+                if scale is not None:
+                    rows /= scale
+        if not np.isfinite(rows).all():  # as it came, or once it was scaled
             return self._plain.answer(table)
-        for mean, scale in self._scalers:
-            if mean is not None:
-                rows -= mean
-            if scale is not None:
-                rows /= scale
         sums = rows @ self._coefficients + self._intercept
         if self._classes is None:
             return Answers(sums.reshape(table.rows))
@@ -90,11 +91,12 @@ def linear_engine(estimator: Any, signature: Signature, plain: Engine) -> Linear
         AttributeError, TypeError, ValueError: scikit-learn holds it in another way than it did.
 
     """
-    steps = (
-        [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
-    )
+    steps = [step for _, step in estimator.steps] if type(estimator) is Pipeline else [estimator]
     *scalers, last = steps
-    numbers = all(f.kind is not Kind.STRING and f.dtype != "object" for f in signature.features)
+    numbers = all(  # of float32 alone, scikit-learn makes sums that are less exact
+        f.kind is not Kind.STRING and f.dtype not in {"object", "float32"}
+        for f in signature.features
+    )
     if type(last) not in _REGRESSORS | _CLASSIFIERS or not numbers:
         return None
     if any(type(scaler) is not StandardScaler for scaler in scalers):

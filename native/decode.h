@@ -7,7 +7,7 @@
 enum { FAILED = -1, DOUBT = 0, TAKEN = 1 }; /* FAILED: a Python error is set */
 
 #define COPY_BYTES 1024 /* the longest text with escapes that is read here */
-#define DEPTH 32        /* how deep ignored fields may nest here */
+#define DEPTH 32        /* how deep an event may nest here */
 #define GUESSES 64      /* places of an object whose names are remembered; a power of two */
 #define GUESS_BYTES 48  /* the longest such name, with its quote */
 #define CACHED 512      /* texts of a feature that are kept; a power of two */
@@ -76,12 +76,60 @@ typedef struct {
     int found;
 } Cursor;
 
-/* Reads one event into the columns' row; DOUBT leaves the row's values undefined. */
+/* decode.c: reads one event into the columns' row; DOUBT leaves the row's values undefined. */
 int take_event(Decoder *decoder, Cursor *cursor, PyObject *value);
 
+/* leaf.c: reads a value into its column, as its kind and no other. */
+int take_leaf(Cursor *cursor, Leaf *leaf);
+
 /* text.c */
-PyObject *new_text(Span text);                  /* a new reference */
-PyObject *cached_text(Leaf *leaf, Span text);   /* borrowed from the cache, until the next call */
+PyObject *new_text(Span text);                /* a new reference */
+PyObject *cached_text(Leaf *leaf, Span text); /* borrowed from the cache, until the next call */
 void set_object(Leaf *leaf, Py_ssize_t row, PyObject *value);
+
+/* scan.c: each passes what it reads. */
+int take_word(Cursor *cursor, const char *word, size_t length);
+
+/* A string, from behind its opening quote to behind its closing one. Its text stays where it is,
+ * or comes from `copy`, where it has escapes; `copy` may be NULL where the text is of no use. */
+int read_string(Cursor *cursor, Span *text, unsigned char *copy);
+
+/* Any value, checked as strictly as one that is read. */
+int skip_value(Cursor *cursor, int depth);
+
+static inline void skip_blanks(Cursor *cursor) {
+    while (*cursor->at == ' ' || *cursor->at == '\n' || *cursor->at == '\r' || *cursor->at == '\t')
+        cursor->at++;
+}
+
+static inline int take(Cursor *cursor, unsigned char expected) {
+    if (*cursor->at != expected) return DOUBT;
+    cursor->at++;
+    return TAKEN;
+}
+
+/* Of eight bytes, those that end a run of plain text: quotes, backslashes, control characters. */
+static inline uint64_t special(uint64_t word) {
+    const uint64_t ones = 0x0101010101010101ULL, tops = 0x8080808080808080ULL;
+    uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\');
+    uint64_t below = (word - ones * 0x20) & ~word;
+    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | below) & tops;
+}
+
+/* From behind an opening quote to the next byte that is not plain text. */
+static inline const unsigned char *plain_end(const unsigned char *at, const unsigned char *end) {
+    uint64_t word, found;
+    for (; end - at >= 8; at += 8) {
+        memcpy(&word, at, 8);
+        found = special(word);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        if (found) return at + (__builtin_ctzll(found) >> 3);
+#else
+        if (found) break;
+#endif
+    }
+    while (*at >= 0x20 && *at != '"' && *at != '\\') at++; /* a NUL stands behind the text */
+    return at;
+}
 
 #endif

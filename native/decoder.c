@@ -29,6 +29,16 @@ static void dealloc(Decoder *self) {
     Py_DECREF(type);
 }
 
+/* Whether a column of its dtype holds the leaf's values, and its null. */
+static int fits(const Leaf *leaf) {
+    static const char KINDS[] = "nibs", *DTYPES[] = {"df", "dfbhiqBHIQ", "?O", "O"};
+    if (!leaf->kind || !leaf->dtype) return 0; /* they would be found at the end of a string */
+    const char *kind = strchr(KINDS, leaf->kind);
+    if (!kind || !strchr(DTYPES[kind - KINDS], leaf->dtype)) return 0;
+    if (leaf->is_id ? leaf->kind != 's' : !leaf->has_column) return 0;
+    return !leaf->nullable || strchr("dfO", leaf->dtype) != NULL;
+}
+
 /* A leaf from (kind, dtype, nullable, is_id, has_column, least, largest, missing). */
 static int read_leaf(PyObject *given, Leaf *leaf) {
     int kind, dtype;
@@ -43,8 +53,12 @@ static int read_leaf(PyObject *given, Leaf *leaf) {
     leaf->dtype = (char)dtype;
     leaf->least = least;
     leaf->largest = largest;
-    leaf->cache = PyMem_Calloc(CACHED, sizeof(Cached));
-    if (leaf->cache) return 0;
+    if (!fits(leaf)) {
+        PyErr_SetString(PyExc_ValueError, "a leaf's column does not hold its kind");
+        return -1;
+    }
+    leaf->cache = leaf->kind == 's' ? PyMem_Calloc(CACHED, sizeof(Cached)) : NULL;
+    if (leaf->cache || leaf->kind != 's') return 0;
     PyErr_NoMemory();
     return -1;
 }
@@ -97,7 +111,8 @@ static int read_fields(Decoder *self, PyObject *given, Node *node) {
 
 static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs)) {
     PyObject *leaves, *fields;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyTuple_Type, &leaves, &PyTuple_Type, &fields)) return NULL;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyTuple_Type, &leaves, &PyTuple_Type, &fields))
+        return NULL;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Decoder *self = (Decoder *)allocate(type, 0);
     if (!self) return NULL;
@@ -121,15 +136,6 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(
     return (PyObject *)self;
 }
 
-static Py_ssize_t item_size(char dtype) {
-    switch (dtype) {
-    case 'b': case 'B': case '?': return 1;
-    case 'h': case 'H': return 2;
-    case 'i': case 'I': case 'f': return 4;
-    default: return 8;
-    }
-}
-
 static PyObject *decode_rows(Decoder *self, PyObject *values, PyObject *ids, Py_ssize_t rows) {
     PyObject *doubtful = PyList_New(0);
     Cursor cursor = {.ids = ids};
@@ -151,12 +157,12 @@ static PyObject *decode(Decoder *self, PyObject *args) {
         return NULL;
     Py_ssize_t rows = PyList_Size(values), leaf = 0, used = 0;
     if (PyList_Size(ids) != rows)
-        return PyErr_Format(PyExc_ValueError, "there are %zd values and another number of ids", rows);
+        return PyErr_Format(PyExc_ValueError, "there are %zd values and not as many ids", rows);
     for (; leaf < self->count; leaf++) {
         Leaf *each = &self->leaves[leaf];
         if (!each->has_column) continue;
-        PyObject *column = used < PyTuple_Size(columns) ? PyTuple_GetItem(columns, used++) : Py_None;
-        if (get_array(column, &each->view, rows, item_size(each->dtype), 1) < 0) goto release;
+        PyObject *column = PyTuple_GetItem(columns, used++);
+        if (!column || get_array(column, &each->view, each->dtype, rows, 1) < 0) goto release;
     }
     doubtful = decode_rows(self, values, ids, rows);
 release:

@@ -54,11 +54,13 @@ static int read_feature(Masks *self, PyObject *given, Feature *feature, Py_ssize
     if (PyLong_Check(edges)) {
         feature->bins = PyLong_AsSsize_t(edges);
     } else {
-        if (get_array(edges, &feature->view, -1, sizeof(double), 0) < 0) return -1;
+        if (get_array(edges, &feature->view, 'd', -1, 0) < 0) return -1;
         feature->edges = feature->view.buf;
-        feature->bins = feature->view.len / (Py_ssize_t)sizeof(double) + 1;
+        feature->bins = feature->view.len / feature->view.itemsize + 1;
     }
-    if (feature->column >= 0 && feature->column < self->columns && feature->bins > 0) return 0;
+    if (feature->column >= 0 && feature->column < self->columns && feature->bins > 0 &&
+        feature->bins < INT32_MAX)
+        return 0;
     PyErr_SetString(PyExc_ValueError, "this is no feature");
     return -1;
 }
@@ -78,7 +80,8 @@ static int read_features(Masks *self, PyObject *given) {
         }
         bins += feature->bins + 1;
     }
-    if (self->table.len == bins * self->stride * 4) return 0;
+    Py_ssize_t words = self->table.len / self->table.itemsize;
+    if (words % self->stride == 0 && words / self->stride == bins) return 0;
     PyErr_SetString(PyExc_ValueError, "the table does not fit the features");
     return -1;
 }
@@ -90,8 +93,11 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(
     if (!PyArg_ParseTuple(args, "O!OOnnn", &PyTuple_Type, &features, &table, &values, &columns,
                           &trees, &outputs))
         return NULL;
-    if (columns < 1 || trees < 1 || outputs < 1)
-        return PyErr_Format(PyExc_ValueError, "there are no trees");
+    if (columns < 1 || columns > MOST_COLUMNS || outputs < 1 || outputs > MOST_COLUMNS ||
+        trees < 1 || trees > INT32_MAX)
+        return PyErr_Format(PyExc_ValueError,
+                            "these are no trees: %zd for %zd outputs of %zd columns", trees,
+                            outputs, columns);
     allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Masks *self = (Masks *)make(type, 0);
     if (!self) return NULL;
@@ -99,14 +105,11 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(
     self->trees = trees;
     self->stride = (trees + LANES - 1) / LANES * LANES;
     self->outputs = outputs;
-    if (get_array(table, &self->table, -1, 4, 0) < 0) {
-        self->table.obj = NULL;
-    } else if (get_array(values, &self->values, trees * LEAVES, sizeof(double), 0) < 0) {
-        self->values.obj = NULL;
-    } else if (read_features(self, features) == 0) {
+    if (get_array(table, &self->table, 'I', -1, 0) == 0 &&
+        get_array(values, &self->values, 'd', trees * LEAVES, 0) == 0 &&
+        read_features(self, features) == 0)
         return (PyObject *)self;
-    }
-    Py_DECREF(self);
+    Py_DECREF(self); /* of a buffer that it did not get, `obj` is NULL */
     return NULL;
 }
 
@@ -168,7 +171,7 @@ static PyObject *add(Masks *self, PyObject *args) {
     PyObject *rows, *out;
     Py_buffer matrix, sums;
     if (!PyArg_ParseTuple(args, "OO", &rows, &out)) return NULL;
-    if (get_array(rows, &matrix, -1, sizeof(double), 0) < 0) return NULL;
+    if (get_array(rows, &matrix, 'd', -1, 0) < 0) return NULL;
     Py_ssize_t count = matrix.len / (Py_ssize_t)sizeof(double) / self->columns;
     const uint32_t **bins = PyMem_Calloc((size_t)self->count + 1, sizeof *bins);
     uint32_t *leaves = PyMem_Calloc((size_t)(self->stride * ROWS), sizeof *leaves);
@@ -176,7 +179,7 @@ static PyObject *add(Masks *self, PyObject *args) {
         PyErr_NoMemory();
     } else if (matrix.len != count * self->columns * (Py_ssize_t)sizeof(double)) {
         PyErr_SetString(PyExc_ValueError, "the rows have another number of features");
-    } else if (get_array(out, &sums, count * self->outputs, sizeof(double), 1) == 0) {
+    } else if (get_array(out, &sums, 'd', count * self->outputs, 1) == 0) {
         add_rows(self, matrix.buf, count, sums.buf, bins, leaves);
         PyBuffer_Release(&sums);
     }

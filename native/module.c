@@ -24,7 +24,7 @@ static PyMethodDef functions[] = {{"render", render, METH_VARARGS, NULL},
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, fill}, {0, NULL}};
 
 static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "model._native", NULL, 0, functions,
-                                        slots, NULL, NULL, NULL};
+                                 slots, NULL, NULL, NULL};
 
 __attribute__((visibility("default"))) PyObject *PyInit__native(void);
 

@@ -26,10 +26,13 @@ typedef struct {
 /* Reads a number's text; gives where it ends, NULL where it is none or has more digits. */
 const unsigned char *read_number(const unsigned char *text, Number *number);
 
-/* The nearest double to a number that stands at `text`; not finite where it is too large. */
+/* The nearest double to the number that stands at `text`; not finite where it is too large, or
+ * where nothing here converts it. */
 double number_value(const Number *number, const unsigned char *text, const unsigned char *end);
 
-/* arrays.c: a C-contiguous buffer of `items` items of `size` bytes; -1 with ValueError otherwise. */
-int get_array(PyObject *object, Py_buffer *view, Py_ssize_t items, Py_ssize_t size, int writable);
+/* arrays.c: an array's C-contiguous buffer, of numpy's type `code` (one of ?bBhHiIqQfdO) and of so
+ * many items, or of any number where that is -1; -1 with an error otherwise. */
+int get_array(PyObject *array, Py_buffer *view, char code, Py_ssize_t items, int writable);
+#define MOST_COLUMNS UINT16_MAX /* of a matrix */
 
 #endif

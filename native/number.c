@@ -11,50 +11,46 @@ static const double POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 #define EXACT (1ULL << 53) /* doubles hold every whole number below this */
 #define MOST_DIGITS 19     /* of a mantissa: below 2^64 */
+#define MOST_PLACES 1000   /* behind the point */
 
 static inline int is_digit(unsigned char c) { return (unsigned char)(c - '0') < 10; }
 
+/* An exponent, from behind its `e`; NULL where it is none, or large beyond reason. */
+static const unsigned char *read_exponent(const unsigned char *p, int *exponent) {
+    int negative = *p == '-', value = 0;
+    if (*p == '-' || *p == '+') p++;
+    if (!is_digit(*p)) return NULL;
+    for (; is_digit(*p); p++) {
+        if (value > 10000) return NULL;
+        value = value * 10 + (*p - '0');
+    }
+    *exponent += negative ? -value : value;
+    return p;
+}
+
 const unsigned char *read_number(const unsigned char *p, Number *number) {
     uint64_t mantissa = 0;
-    int digits = 0, exponent = 0;
-    number->negative = *p == '-';
-    number->fraction = 0;
+    int digits = 0; /* of the mantissa, without leading zeros */
+    *number = (Number){.negative = *p == '-'};
     p += number->negative;
-    if (!is_digit(*p)) return NULL;
-    if (*p == '0') {
-        p++;
-        if (is_digit(*p)) return NULL;
-    } else {
-        for (; is_digit(*p); p++, digits++) mantissa = mantissa * 10 + (*p - '0');
-        if (digits > MOST_DIGITS) return NULL;
-    }
+    const unsigned char *start = p;
+    for (; is_digit(*p); p++, digits++) mantissa = mantissa * 10 + (*p - '0');
+    if (p == start || digits > MOST_DIGITS || (*start == '0' && digits > 1)) return NULL;
+    if (*start == '0') digits = 0;
     if (*p == '.') {
-        number->fraction = 1;
-        p++;
-        if (!is_digit(*p)) return NULL;
-        const unsigned char *start = p;
+        start = ++p;
         for (; is_digit(*p); p++) {
             mantissa = mantissa * 10 + (*p - '0');
             if (mantissa && ++digits > MOST_DIGITS) return NULL;
         }
-        if (p - start > 1000) return NULL;
-        exponent = (int)(start - p);
-    }
-    if (*p == 'e' || *p == 'E') {
+        if (p == start || p - start > MOST_PLACES) return NULL;
         number->fraction = 1;
-        p++;
-        int negative = *p == '-', value = 0;
-        if (*p == '-' || *p == '+') p++;
-        if (!is_digit(*p)) return NULL;
-        for (; is_digit(*p); p++) {
-            if (value > 10000) return NULL;
-            value = value * 10 + (*p - '0');
-        }
-        exponent += negative ? -value : value;
+        number->exponent = (int)(start - p);
     }
     number->mantissa = mantissa;
-    number->exponent = exponent;
-    return p;
+    if ((*p | 0x20) != 'e') return p;
+    number->fraction = 1;
+    return read_exponent(p + 1, &number->exponent);
 }
 
 /* The nearest double to mantissa / divisor, both above 0: long division, then one rounding. */
@@ -73,13 +69,24 @@ static double divide(uint64_t mantissa, uint64_t divisor) {
     return ldexp((double)kept, surplus - shift);
 }
 
+/* By Python's own conversion; infinite where the text is long. */
+static double any_value(const unsigned char *text, const unsigned char *end) {
+    char copy[64];
+    size_t length = (size_t)(end - text);
+    if (length >= sizeof copy) return HUGE_VAL;
+    memcpy(copy, text, length);
+    copy[length] = 0;
+    double value = PyOS_string_to_double(copy, NULL, NULL);
+    if (!PyErr_Occurred()) return value;
+    PyErr_Clear();
+    return HUGE_VAL;
+}
+
 double number_value(const Number *number, const unsigned char *text, const unsigned char *end) {
     uint64_t mantissa = number->mantissa;
     int exponent = number->exponent;
     double value;
-    if (mantissa == 0) {
-        value = 0.0;
-    } else if (exponent == 0) {
+    if (mantissa == 0 || exponent == 0) {
         value = (double)mantissa;
     } else if (mantissa < EXACT && exponent > 0 && exponent <= 22) {
         value = (double)mantissa * POWERS[exponent];
@@ -90,17 +97,7 @@ double number_value(const Number *number, const unsigned char *text, const unsig
         for (int step = exponent; step < 0; step++) divisor *= 10;
         value = divide(mantissa, divisor);
     } else {
-        char copy[64];
-        size_t length = (size_t)(end - text);
-        if (length >= sizeof copy) return INFINITY; /* left to the careful decoder */
-        memcpy(copy, text, length);
-        copy[length] = 0;
-        value = PyOS_string_to_double(copy, NULL, NULL);
-        if (PyErr_Occurred()) {
-            PyErr_Clear();
-            return INFINITY;
-        }
-        return value;
+        return any_value(text, end);
     }
     return number->negative ? -value : value;
 }

@@ -40,9 +40,28 @@ static int append(Text *text, const char *bytes, Py_ssize_t length) {
     return 0;
 }
 
-/* A JSON string, escaped as orjson does it: what must be, in the shortest form, in lower case. */
+/* Escapes a character that no JSON string has as it is; gives where that ends. */
+static char *escape(char *out, unsigned char c) {
+    static const char HEX[] = "0123456789abcdef";
+    *out++ = '\\';
+    switch (c) {
+    case '"': case '\\': *out++ = (char)c; break;
+    case '\b': *out++ = 'b'; break;
+    case '\t': *out++ = 't'; break;
+    case '\n': *out++ = 'n'; break;
+    case '\f': *out++ = 'f'; break;
+    case '\r': *out++ = 'r'; break;
+    default:
+        memcpy(out, "u00", 3);
+        out[3] = HEX[c >> 4];
+        out[4] = HEX[c & 15];
+        out += 5;
+    }
+    return out;
+}
+
+/* A JSON string, escaped as orjson does it: what must be, and no more. */
 static int append_string(Text *text, PyObject *value) {
-    static const char *HEX = "0123456789abcdef";
     Py_ssize_t length;
     const char *utf8 = PyUnicode_AsUTF8AndSize(value, &length);
     if (!utf8 || reserve(text, 6 * length + 2) < 0) return -1;
@@ -50,24 +69,8 @@ static int append_string(Text *text, PyObject *value) {
     *out++ = '"';
     for (Py_ssize_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)utf8[i];
-        if (c >= 0x20 && c != '"' && c != '\\') {
-            *out++ = (char)c;
-            continue;
-        }
-        *out++ = '\\';
-        switch (c) {
-        case '"': case '\\': *out++ = (char)c; break;
-        case '\b': *out++ = 'b'; break;
-        case '\t': *out++ = 't'; break;
-        case '\n': *out++ = 'n'; break;
-        case '\f': *out++ = 'f'; break;
-        case '\r': *out++ = 'r'; break;
-        default:
-            memcpy(out, "u00", 3);
-            out[3] = HEX[c >> 4];
-            out[4] = HEX[c & 15];
-            out += 5;
-        }
+        if (c >= 0x20 && c != '"' && c != '\\') *out++ = (char)c;
+        else out = escape(out, c);
     }
     *out++ = '"';
     text->length = out - text->start;
@@ -78,7 +81,8 @@ static int append_integer(Text *text, PyObject *value) {
     long long number = PyLong_AsLongLong(value);
     if (number == -1 && PyErr_Occurred()) return -1;
     char digits[24], *at = digits + sizeof digits;
-    unsigned long long rest = number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
+    unsigned long long rest = (unsigned long long)number;
+    if (number < 0) rest = 0 - rest;
     do {
         *--at = (char)('0' + rest % 10);
         rest /= 10;

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 PINNED = re.compile(r"^(?P<requirement>[a-z0-9.-]+==[^\s;\\]+(?: ; [^\\]+?)?) \\$", re.MULTILINE)
 FILES = ["runtime", "demo", "build", "dev"]
+COMPILER = "compiler"  # installed only where the machine has none of its own
 
 
 def roots(pyproject: dict[str, Any], name: str) -> list[str]:
@@ -106,7 +107,15 @@ def test_the_parts_agree(root: Path, name: str) -> None:
     assert pins(root, name).items() <= pins(root, "dev").items()
 
 
-@pytest.mark.parametrize("name", FILES)
+def test_the_compiler_is_the_one_that_is_asked_for(root: Path, pyproject: dict[str, Any]) -> None:
+    """Its lock holds what pyproject.toml names, which brings nothing along, and no more."""
+    asked = [Requirement(line) for line in pyproject["dependency-groups"][COMPILER]]
+    locked = pins(root, COMPILER)
+    assert set(locked) == {canonicalize_name(line.name) for line in asked}
+    assert all(line.specifier.contains(locked[canonicalize_name(line.name)]) for line in asked)
+
+
+@pytest.mark.parametrize("name", [*FILES, COMPILER])
 def test_every_pin_has_hashes_and_no_index_is_named(root: Path, name: str) -> None:
     """`pip install --require-hashes` takes the file as it is, from whatever index is set up."""
     text = (root / "requirements" / f"{name}.txt").read_text(encoding="utf-8")

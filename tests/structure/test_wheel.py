@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import streamscore
+from hatch_build import EXTENSION
 
 pytestmark = pytest.mark.timeout(600)  # it installs some 200 MB
 
@@ -78,6 +80,17 @@ def test_the_wheel_carries_licence_types_and_its_guard(wheel: Path) -> None:
     assert "Classifier: Private :: Do Not Upload" in text
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert "model/py.typed" in names
+
+
+def test_the_wheel_is_for_this_platform_and_any_python(root: Path, wheel: Path) -> None:
+    """The extension is there, once, for every Python from 3.11 on; its sources stay behind."""
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert wheel.stem.endswith(f"-cp311-abi3-{platform}")
+    assert [name for name in names if ".so" in name] == [f"model/{EXTENSION}"]
+    left_behind = {path.name for path in (root / "native").iterdir()} | {"hatch_build.py"}
+    assert left_behind.isdisjoint(Path(name).name for name in names)
 
 
 def test_it_runs_from_the_wheel(virtualenv: Path, tmp_path: Path) -> None:
