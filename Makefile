@@ -73,7 +73,7 @@ $(VENV)/.locked: requirements/build.txt requirements/dev.txt
 
 # The extension needs a C compiler: the machine's, or one from a package.
 $(VENV)/.compiler: $(VENV)/.locked requirements/compiler.txt
-	@command -v "$${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null \
+	@$(PY) -c "import hatch_build; hatch_build.compiler()" 2>/dev/null \
 		|| $(INSTALL) -r requirements/compiler.txt
 	@touch $@
 

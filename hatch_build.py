@@ -34,7 +34,8 @@ def compiler() -> list[str]:
         if found := shutil.which(name):
             return [found]
     if importlib.util.find_spec("ziglang"):
-        return [sys.executable, "-m", "ziglang", "cc"]
+        # Else it would be for this very processor.
+        return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
     sys.exit("no C compiler was found: install one, or pip install -r requirements/compiler.txt")
 
 

@@ -71,6 +71,8 @@ class Stamps:
         From `since_ms` instead of the first, if it lies between. What the broker took at the very
         start was answered before it, and does not count.
         """
+        if self.first == self.last:  # too few to tell: all within a millisecond
+            return sum(times.size for times in self.parts) * 1000.0, 1.0
         start = since_ms if self.first < since_ms < self.last else self.first
         counted = sum(int((times > start).sum()) for times in self.parts)
         every = sum(times.size for times in self.parts)

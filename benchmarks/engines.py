@@ -53,9 +53,7 @@ def main() -> None:
 
 def _compiled(estimator: Any) -> Callable[[Rows], object]:  # noqa: ANN401 - either of the two
     ensemble = read_ensemble(estimator, probabilities=False)
-    trees = None if ensemble is None else evaluator(ensemble)
-    if ensemble is None or trees is None:
-        raise TypeError(type(estimator).__name__)
+    trees = evaluator(ensemble)
 
     def predict(rows: Rows) -> object:
         sums = np.empty((len(rows), 1))

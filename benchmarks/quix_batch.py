@@ -42,7 +42,7 @@ class Scoring(BatchingSink):  # type: ignore[misc] # of a virtualenv that mypy d
         )
 
     def write(self, batch: SinkBatch) -> None:
-        """Score and produce; the offsets are committed when this has returned."""
+        """Score and produce a partition's events; offsets are committed after `flush`."""
         items = list(batch)
         events = [orjson.loads(item.value) for item in items]
         predictions = self._model.predict(pd.DataFrame(events)[self._features]).tolist()
@@ -50,6 +50,10 @@ class Scoring(BatchingSink):  # type: ignore[misc] # of a virtualenv that mypy d
             source = {"partition": batch.partition, "offset": item.offset}
             answer = {"id": event["id"], "prediction": prediction, "source": source}
             self._producer.produce(self._output, key=item.key, value=orjson.dumps(answer))
+
+    def flush(self) -> None:
+        """Score a checkpoint, partition by partition, and wait once for all the answers."""
+        super().flush()
         if self._producer.flush(60):
             sys.exit("answers were not acknowledged")
 

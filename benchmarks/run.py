@@ -118,18 +118,9 @@ def _measured(asked: argparse.Namespace, say: Callable[[str], None]) -> Report:
             _warm_up(bench)
         for section in (name for name in SECTIONS if name in sections):
             SECTIONS[section](bench)
-    command = shlex.join(["make", "bench", *_args(asked)])
+    command = f'make bench ARGS="{shlex.join(sys.argv[1:])}"'
     versions = describe_versions(own_broker=asked.bootstrap_servers is None)
     return Report(machine, versions, command, results, judge(results))
-
-
-def _args(asked: argparse.Namespace) -> list[str]:
-    said = [f"--only {name}" for name in asked.only or ()]
-    said += [
-        f"--{name} {getattr(asked, name)}" for name in ("rounds", "events") if getattr(asked, name)
-    ]
-    said += ["--quick"] * asked.quick
-    return [f"ARGS={' '.join(said)}"] if said else []
 
 
 def _warm_up(bench: Bench) -> None:

@@ -59,7 +59,8 @@ def measure_throughput(bench: Bench) -> None:
         for name in plan.other_models:
             count = plan.forest_events if name == "forest" else plan.events
             backlog = stack.enter_context(bench.lab.backlog(bench.cases[name], count))
-            entries += [_entry(each, backlog) for each in plan.others]
+            fewer = max(1, plan.rounds - 1)
+            entries += [replace(_entry(each, backlog), rounds=fewer) for each in plan.others]
             entries += [replace(_entry(each, backlog), rounds=1) for each in plan.aside]
         _interleave(bench, entries, bench.plan.rounds)
 

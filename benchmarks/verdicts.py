@@ -96,7 +96,8 @@ def _latency(rate: int, figure: str, of: Callable[[float, float], float]) -> Cal
     def measure(results: Results) -> float:
         subject = f"{rate:,} events/s"
         ours, limit = (results.find("latency", subject, name) for name in (BEST_NAME, PASS_NAME))
-        return of(ours.middle(figure), limit.middle(figure))
+        pairs = zip(ours.figures[figure], limit.figures[figure], strict=False)
+        return median(of(mine, theirs) for mine, theirs in pairs)
 
     return measure
 

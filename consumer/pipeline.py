@@ -35,6 +35,11 @@ class Target:
     same_partitions: bool
     limit_bytes: int
 
+    @property
+    def room_bytes(self) -> int:
+        """What a record's key, value and headers may take."""
+        return self.limit_bytes - _RECORD_OVERHEAD
+
     def partition(self, source: int) -> int:
         """The partition for the result of an event from partition `source`."""
         return source if self.same_partitions else ANY_PARTITION
@@ -105,9 +110,12 @@ class Pipeline:
             scored_at=now,
         )
         keys = [record.key() for record in scored.records]
-        limit = self.output.limit_bytes - _RECORD_OVERHEAD
         longest = max(map(len, values)) + max(len(key) if key else 0 for key in keys)
-        if longest <= limit and self.cloud_events is None and not _any_headers(scored.records):
+        if (
+            longest <= self.output.room_bytes
+            and self.cloud_events is None
+            and not _any_headers(scored.records)
+        ):
             messages = [
                 {"value": value, "key": key} for value, key in zip(values, keys, strict=True)
             ]
@@ -125,8 +133,8 @@ class Pipeline:
         """As above, for a batch of which some messages carry headers or are too large."""
         messages: Messages = {}
         headed: set[int] = set()
-        limit = self.output.limit_bytes - _RECORD_OVERHEAD
-        for record, position, value in zip(scored.records, scored.positions, values, strict=True):
+        rows = zip(scored.records, scored.positions, scored.partitions, values, strict=True)
+        for record, position, partition, value in rows:
             key = record.key()
             message: Message = {"value": value, "key": key}
             size = len(value) + len(key or b"")
@@ -134,10 +142,10 @@ class Pipeline:
             if headers:
                 message["headers"] = headers
                 size += size_bytes(headers)
-            if size > limit:
-                rejections[position] = _too_large(limit)
+            if size > self.output.room_bytes:
+                rejections[position] = _too_large(self.output.room_bytes)
                 continue
-            target = self.output.partition(batch.partitions[position])
+            target = self.output.partition(partition)
             if headers:
                 headed.add(target)
             messages.setdefault(target, []).append(message)
@@ -169,7 +177,7 @@ class Pipeline:
             failed_at=now,
         )
         headers = write_headers(original, failure)
-        limit = self.dead_letters.limit_bytes - _RECORD_OVERHEAD - len(key or b"")
+        limit = self.dead_letters.room_bytes - len(key or b"")
         length = len(value or b"")
         if size_bytes(headers) + length > limit:
             if size_bytes(headers) > limit:
@@ -207,27 +215,20 @@ class _Scored:
 
 
 def _scored(batch: Batch, decoded: Decoded, scores: Scores) -> _Scored:
-    if len(scores.positions) == len(batch.records):  # as good as always
-        scored = _Scored(
-            batch.records, range(len(batch.records)), batch.partitions, batch.offsets, []
-        )
-        named = decoded.ids
-    else:
+    records, partitions, offsets, ids = batch.records, batch.partitions, batch.offsets, decoded.ids
+    positions: Sequence[int] = range(len(records))
+    if len(scores.positions) < len(records):
         rows = scores.positions.tolist()
         positions = [decoded.positions[row] for row in rows]
-        scored = _Scored(
-            [batch.records[position] for position in positions],
-            positions,
-            [batch.partitions[position] for position in positions],
-            [batch.offsets[position] for position in positions],
-            [],
-        )
-        named = [decoded.ids[row] for row in rows]
-    places = zip(named, scored.partitions, scored.offsets, strict=True)
-    scored.ids.extend(
-        event_id or f"{batch.topic}/{partition}/{offset}" for event_id, partition, offset in places
-    )
-    return scored
+        records = [records[position] for position in positions]
+        partitions = [partitions[position] for position in positions]
+        offsets = [offsets[position] for position in positions]
+        ids = [ids[row] for row in rows]
+    named = [
+        event_id or f"{batch.topic}/{partition}/{offset}"
+        for event_id, partition, offset in zip(ids, partitions, offsets, strict=True)
+    ]
+    return _Scored(records, positions, partitions, offsets, named)
 
 
 def _any_headers(records: list[Any]) -> bool:

@@ -5,13 +5,10 @@
 
 import gc
 import os
-import signal
 import sys
-import threading
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -25,6 +22,7 @@ from consumer.identity import WorkerIdentity, claim_identity
 from consumer.loop import Clock, Limits, Scoring, ScoringLoop
 from consumer.pipeline import Identity, Pipeline, Target
 from consumer.source import Source
+from consumer.stop import Stop
 from consumer.transaction import AtLeastOnce, ExactlyOnce, Outbox, Sink
 from consumer.vitals import Vitals
 from model import load
@@ -49,7 +47,6 @@ _log = structlog.get_logger("streamscore.consumer")
 
 _WAIT_S: Final = 0.25
 _STATISTICS_MS: Final = 1000
-_LOOK_S: Final = 0.05
 _RETRY_BASE_S: Final = 0.1
 
 PERMANENT: Final = 2  # the exit status that says: starting again changes nothing
@@ -79,58 +76,6 @@ class Job:
         return cls(**{**fields, "settings": Settings.model_validate(fields["settings"])})
 
 
-class Stop:
-    """Tells when to stop: a signal came, or the `parent` process is gone, where one is given.
-
-    A signal handler may interrupt any line, so it takes no lock: no logging, no Event.
-    """
-
-    def __init__(self, deadline_s: float, parent: int | None = None) -> None:
-        self._deadline_s = deadline_s
-        self._parent = parent
-        self._reason: str | None = None
-        self._told = False
-
-    def on_signals(self) -> None:
-        """Stop on SIGTERM and SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._receive)
-
-    def _receive(self, number: int, _frame: FrameType | None) -> None:
-        self.request(signal.Signals(number).name)
-
-    def request(self, reason: str = "the end") -> None:
-        """Stop; if that takes longer than the deadline, the process ends all the same."""
-        if self._reason is not None:
-            return
-        self._reason = reason
-        last_resort = threading.Timer(self._deadline_s, _end_hard, [self._deadline_s])
-        last_resort.daemon = True
-        last_resort.start()
-
-    def requested(self) -> bool:
-        """Whether to stop."""
-        if self._parent is not None and os.getppid() != self._parent:
-            self.request("the supervisor is gone")
-        if self._reason is not None and not self._told:
-            self._told = True
-            _log.info("stopping", reason=self._reason)
-        return self._reason is not None
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, but not beyond the stop."""
-        end = time.monotonic() + seconds
-        while not self.requested() and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, _LOOK_S))
-
-
-def _end_hard(deadline_s: float) -> None:
-    # Nothing is lost: what was not committed is taken again by whoever comes next.
-    _log.error("stopped_hard", reason=f"not done within {deadline_s:g} s")
-    sys.stderr.flush()
-    os._exit(1)
-
-
 def run_worker(
     job: Job,
     worker: int,
@@ -151,8 +96,7 @@ def run_worker(
     """
     settings = job.settings
     letters = dead_letter_topic(settings, job.input)
-    partitions = require_topics(settings, [job.input, job.output, letters])
-    limits = record_limits(settings, [job.output, letters])
+    output, dead_letters = _targets(job, letters)
     with ExitStack() as stack:
         # More native threads than one fight over the cores.
         stack.enter_context(threadpool_limits(1))
@@ -179,10 +123,6 @@ def run_worker(
         stack.callback(sink.close)
         stack.callback(vitals.stop)
         stack.callback(stop.request)
-        output, dead_letters = (
-            Target(partitions[topic] == partitions[job.input], limits[topic])
-            for topic in (job.output, letters)
-        )
         loop = ScoringLoop(
             source=source,
             pipeline=(build or build_pipeline)(job, model, output, dead_letters),
@@ -204,10 +144,22 @@ def run_worker(
             transactional_id=identity.transactional_id,
             health_port=health.port,
         )
+        gc.collect()
         gc.freeze()  # what is there now stays: collections need not walk it each time
-        gc.enable()  # for the start, it is off
+        gc.enable()  # a command turns it off for its start
         loop.run()
     _log.info("worker_stopped")
+
+
+def _targets(job: Job, letters: str) -> tuple[Target, Target]:
+    """Where predictions and dead letters go; raises MissingTopics where a topic is not there."""
+    partitions = require_topics(job.settings, [job.input, job.output, letters])
+    limits = record_limits(job.settings, [job.output, letters])
+    output, dead_letters = (
+        Target(partitions[topic] == partitions[job.input], limits[topic])
+        for topic in (job.output, letters)
+    )
+    return output, dead_letters
 
 
 def build_pipeline(job: Job, model: "Model", output: Target, letters: Target) -> Pipeline:

@@ -13,7 +13,7 @@ it is first used, so that `import model.errors` stays light.
 import importlib
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from model.bundle import Model
+    from model.engines import EngineChoice
     from model.store import Store
 
 __all__ = ["Model", "Store", "load", "save"]
@@ -81,7 +82,7 @@ def load(
     *,
     store: "Store | Path | str",
     allowed_types: Collection[str] = (),
-    engine: Literal["auto", "scikit-learn"] = "auto",
+    engine: "EngineChoice" = "auto",
 ) -> "Model":
     """Load "name@alias", "name:version" or "name" (its champion).
 

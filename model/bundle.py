@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -28,15 +28,15 @@ from model.bundle_files import (
     to_json,
     write_files,
 )
-from model.compiled import compile_engine, disagreement, probe_table
-from model.engines import ScikitLearnEngine
+from model.compiled import UnreadableModel, compile_engine, disagreement, probe_table
+from model.engines import Engine, EngineChoice, NotKnown, ScikitLearnEngine
 from model.errors import IncompatibleBundle, TamperedBundle, UnsupportedModel, WrongUsage
 from model.golden import Golden, decode_golden, difference, make_golden
 from model.schema import label_key
 from model.scorer import Scorer
 from model.signature import Signature, infer_signature
 from model.store import Store
-from model.table import table_from_frame
+from model.table import Table, table_from_frame
 from model.trust import dump_estimator, load_estimator
 
 
@@ -166,7 +166,7 @@ def load_bundle(
     path: Path | str,
     *,
     allowed_types: Collection[str] = (),
-    engine: Literal["auto", "scikit-learn"] = "auto",
+    engine: EngineChoice = "auto",
 ) -> Model:
     """Load a bundle's folder, and prove that it scores here as it did where it was saved.
 
@@ -189,25 +189,44 @@ def load_bundle(
     estimator = load_estimator(files[MODEL], source=str(path / MODEL), allowed_types=allowed_types)
     _use_one_process(estimator)
     plain = ScikitLearnEngine(estimator, signature)
-    scorer = Scorer(plain)
     saved_with = _saved_with(card)
+    warnings: list[str] = []
     with threadpool_limits(1):
-        if differs := difference(golden, signature, scorer):
+        rows = decode_golden(golden, signature)
+        if differs := difference(golden, signature, rows, Scorer(plain)):
             msg = f"{name}:{version} scores differently here: {differs}"
             hint = f"it was saved with scikit-learn {saved_with}, here is {sklearn.__version__}"
             raise IncompatibleBundle(msg, hint=hint)
-        warnings: list[str] = []
-        if engine == "auto" and (faster := compile_engine(estimator, signature, plain)):
-            probe = probe_table(signature, decode_golden(golden, signature).table)
-            if differs := disagreement(faster, plain, probe):
-                warnings.append(f"{name}:{version} is scored by scikit-learn: compiled, {differs}")
-            else:
-                scorer = Scorer(faster)
+        chosen, why = (
+            (plain, None)
+            if engine == "scikit-learn"
+            else _quickest(estimator, signature, plain, rows.table)
+        )
+        if why:
+            warnings.append(f"{name}:{version} is scored by scikit-learn: compiled, {why}")
     if saved_with != sklearn.__version__:
         warning = f"{name}:{version} was saved with scikit-learn {saved_with} and is run with "
         warning += f"{sklearn.__version__}: its {len(golden.events)} golden rows score the same"
         warnings.append(warning)
+    scorer = Scorer(chosen)
     return Model(name, version, signature, card, scorer, estimator, path, tuple(warnings))
+
+
+def _quickest(
+    estimator: Any,  # noqa: ANN401 - any estimator
+    signature: Signature,
+    plain: Engine,
+    golden: Table,
+) -> tuple[Engine, str | None]:
+    """The quickest engine that answers as the plain one; why it is not the compiled one."""
+    try:
+        compiled = compile_engine(estimator, signature, plain)
+    except NotKnown:
+        return plain, None
+    except UnreadableModel as error:
+        return plain, str(error)
+    differs = disagreement(compiled, plain, probe_table(signature, golden))
+    return (plain, differs) if differs else (compiled, None)
 
 
 def load_model(
@@ -215,7 +234,7 @@ def load_model(
     *,
     store: Store | Path | str,
     allowed_types: Collection[str] = (),
-    engine: Literal["auto", "scikit-learn"] = "auto",
+    engine: EngineChoice = "auto",
 ) -> Model:
     """Load "name@alias", "name:version" or "name" (its champion) from a store.
 

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 from sklearn.utils.validation import check_array
 
@@ -29,6 +28,13 @@ _LONG, _EXACT = 8, 2**53  # bytes of an integer; float64 holds every whole numbe
 @dataclass(frozen=True, slots=True)
 class Number:
     """A column of numbers or booleans, passed on."""
+
+    feature: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A column of text that no step has turned into numbers yet."""
 
     feature: int
 
@@ -73,7 +79,7 @@ class Matrix:
         return matrix
 
 
-def plan_columns(estimator: Any, signature: Signature, *, single: bool) -> Matrix | None:  # noqa: ANN401 - any estimator
+def plan_columns(pipeline: Sequence[Any], signature: Signature, *, single: bool) -> Matrix | None:
     """How the inputs of a pipeline's last step are made; None where that is not known here.
 
     `single`: the last step rounds them to float32.
@@ -83,11 +89,9 @@ def plan_columns(estimator: Any, signature: Signature, *, single: bool) -> Matri
             needs in another way than it did.
 
     """
-    steps = (
-        [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
-    )
-    columns: list[Column | str] = [
-        f.name if f.kind is Kind.STRING else Number(at) for at, f in enumerate(signature.features)
+    steps = list(pipeline)
+    columns: list[Column | Text] = [
+        Text(at) if f.kind is Kind.STRING else Number(at) for at, f in enumerate(signature.features)
     ]
     if any(f.kind is Kind.BOOLEAN and f.dtype == "object" for f in signature.features):
         return None
@@ -100,14 +104,14 @@ def plan_columns(estimator: Any, signature: Signature, *, single: bool) -> Matri
         if planned is None:
             return None
         columns = planned
-    known = [column for column in columns if not isinstance(column, str)]
+    known = [column for column in columns if not isinstance(column, Text)]
     return Matrix(known, single=single) if len(known) == len(columns) else None
 
 
 def _transformed(
-    step: ColumnTransformer, columns: list[Column | str], signature: Signature
-) -> list[Column | str] | None:
-    planned: dict[int, Column | str] = {}
+    step: ColumnTransformer, columns: list[Column | Text], signature: Signature
+) -> list[Column | Text] | None:
+    planned: dict[int, Column | Text] = {}
     for name, transformer, _ in step.transformers_:
         sources = [columns[at] for at in step._transformer_to_input_indices[name]]  # noqa: SLF001
         places = range(len(columns) * 2)[step.output_indices_[name]]
@@ -144,25 +148,24 @@ def _is_passed_on(transformer: Any) -> bool:  # noqa: ANN401 - any transformer
 
 
 def _encoded(
-    encoder: OrdinalEncoder, sources: Sequence[Column | str], signature: Signature
-) -> list[Column | str] | None:
+    encoder: OrdinalEncoder, sources: Sequence[Column | Text], signature: Signature
+) -> list[Column | Text] | None:
     plain = encoder.dtype is np.float64 and not encoder._infrequent_enabled  # noqa: SLF001
     if not plain or len(encoder.categories_) != len(sources):
         return None
-    encoded: list[Column | str] = []
+    encoded: list[Column | Text] = []
     for source, categories in zip(sources, encoder.categories_, strict=True):
         if isinstance(source, Number):
             return None
         if isinstance(source, Codes):
             code = _code_of_numbers(encoder, categories)
             table = {text: code(number) for text, number in source.table.items()}
-            codes = Codes(source.feature, table, code(source.missing), code(source.unknown))
+            missing, unknown = code(source.missing), code(source.unknown)
+            encoded.append(Codes(source.feature, table, missing, unknown))
+        elif named := _code_of_texts(encoder, categories, source.feature, signature):
+            encoded.append(named)
         else:
-            named = _code_of_texts(encoder, categories, source, signature)
-            if named is None:
-                return None
-            codes = named
-        encoded.append(codes)
+            return None
     return encoded
 
 
@@ -172,9 +175,8 @@ def _unknown(encoder: OrdinalEncoder) -> float:
 
 
 def _code_of_texts(
-    encoder: OrdinalEncoder, categories: npt.NDArray[Any], name: str, signature: Signature
+    encoder: OrdinalEncoder, categories: npt.NDArray[Any], feature: int, signature: Signature
 ) -> Codes | None:
-    feature = signature.names.index(name)
     # What stands for null in the column (model/table.py) must be what the encoder learned.
     none = signature.features[feature].dtype == "object"
     known = {c: float(at) for at, c in enumerate(categories.tolist()) if isinstance(c, str)}

@@ -6,6 +6,7 @@ estimator itself.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
 from model.columns import REFUSED, plan_columns
-from model.engines import Answers, Engine, estimator_inputs
+from model.engines import Answers, Engine, NotKnown, estimator_inputs
 from model.ensembles import Ensemble, read_ensemble
 from model.evaluators import Evaluator, evaluator
-from model.linear import linear_engine
+from model.linear import LINEAR, LinearEngine
 from model.scorer import Scorer
 from model.signature import Kind, Signature
 from model.table import Table, missing_value
@@ -26,7 +27,14 @@ _ROWS, _FEW = 64, 4  # golden rows of which the probe is made
 _MOST_COLUMNS = 1000  # that a pipeline may make: sparse ones are made dense
 
 # How an attribute that is read tells that another version of scikit-learn holds something else.
-_OTHER_VERSION = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_OTHER_VERSION = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    MemoryError,  # there is no room for a second form of it
+)
+
+
+class UnreadableModel(Exception):
+    """The installed scikit-learn holds a model otherwise than the versions that are known here."""
 
 
 class CompiledEngine:
@@ -66,28 +74,33 @@ class CompiledEngine:
         return ensemble.answers(sums)
 
 
-def compile_engine(estimator: Any, signature: Signature, plain: Engine) -> Engine | None:  # noqa: ANN401 - any estimator
-    """The accelerated engine of an estimator, not yet proved; None where there is none."""
-    pipeline = type(estimator) is Pipeline  # of a subclass nothing is known
+def compile_engine(estimator: Any, signature: Signature, plain: Engine) -> Engine:  # noqa: ANN401 - any estimator
+    """The accelerated engine of an estimator, not yet proved.
+
+    Raises:
+        NotKnown: it is of a kind that is not compiled.
+        UnreadableModel: scikit-learn holds it in another way than is known here.
+
+    """
+    # Of a subclass nothing is known.
+    pipeline = [step for _, step in estimator.steps] if type(estimator) is Pipeline else [estimator]
+    *steps, last = pipeline
     try:
-        if linear := linear_engine(estimator, signature, plain):
-            return linear
-        ensemble = read_ensemble(
-            estimator.steps[-1][1] if pipeline else estimator,
-            probabilities=signature.probabilities,
-        )
-        trees = None if ensemble is None else evaluator(ensemble)
-        if ensemble is None or trees is None:
-            return None
-        inputs = plan_columns(estimator, signature, single=ensemble.single)
-    except _OTHER_VERSION:
-        return None
+        if type(last) in LINEAR:
+            return LinearEngine(steps, last, signature, plain)
+        ensemble = read_ensemble(last, probabilities=signature.probabilities)
+        trees = evaluator(ensemble)
+        ensemble = replace(ensemble, trees=[])  # the evaluator has its own
+        inputs = plan_columns(pipeline, signature, single=ensemble.single)
+    except _OTHER_VERSION as error:
+        msg = f"{type(error).__name__} while its parts were read: {error}"
+        raise UnreadableModel(msg) from error
     if inputs is not None:
         return CompiledEngine(inputs, ensemble, trees, plain)
     if ensemble.columns > _MOST_COLUMNS:
-        return None
-    steps = estimator[:-1] if pipeline and len(estimator.steps) > 1 else None
-    return CompiledEngine(_own_steps(steps, signature, ensemble), ensemble, trees, plain)
+        raise NotKnown
+    own = _own_steps(estimator[:-1] if steps else None, signature, ensemble)
+    return CompiledEngine(own, ensemble, trees, plain)
 
 
 def _own_steps(

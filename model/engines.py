@@ -5,7 +5,7 @@ rows that make it. Knows nothing of events.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,13 @@ class Answers:
             None if self.probabilities is None else self.probabilities[positions],
             None if self.score is None else self.score[positions],
         )
+
+
+EngineChoice = Literal["auto", "scikit-learn"]  # the quickest that is proved, or the plain one
+
+
+class NotKnown(Exception):
+    """A model of a kind that is not compiled: no fault, scikit-learn evaluates it."""
 
 
 class Engine(Protocol):

@@ -1,9 +1,9 @@
 """scikit-learn's fitted trees as plain arrays, and how their sums become answers.
 
-The only place that reads private attributes of scikit-learn's ensembles. What it reads is proved
-against the estimator itself before it is used (model/compiled.py), and tests/model/test_compiled.py
-holds for each scikit-learn version that is supported. Sums are made in scikit-learn's own order,
-so that answers are the same to the bit.
+The only place that reads private attributes of scikit-learn's trees. What it reads is proved
+against the estimator itself before it is used (model/compiled.py), whatever version of scikit-learn
+is installed; tests/model/test_compiled.py holds it to the locked one. Sums are made in
+scikit-learn's own order, so that answers are the same to the bit.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +31,7 @@ from sklearn.tree import (
 )
 from sklearn.utils.validation import validate_data
 
-from model.engines import Answers
+from model.engines import Answers, NotKnown
 
 Sums = npt.NDArray[np.float64]  # (rows, outputs)
 
@@ -72,23 +72,25 @@ class Ensemble:
     known: Mapping[int, int] = field(default_factory=dict)
 
 
-def read_ensemble(estimator: Any, *, probabilities: bool) -> Ensemble | None:  # noqa: ANN401 - any estimator
-    """The trees of a fitted estimator; None where it has none, or others than are known here.
+def read_ensemble(estimator: Any, *, probabilities: bool) -> Ensemble:  # noqa: ANN401 - any estimator
+    """The trees of a fitted estimator.
 
     Raises:
+        NotKnown: it has none, or others than are known here.
         AttributeError, KeyError, IndexError, TypeError, ValueError: scikit-learn holds them in
             another way than it did.
 
     """
-    read = _READERS.get(type(estimator))  # of a subclass nothing is known
-    return None if read is None else read(estimator, probabilities)
+    if type(estimator) not in _READERS:  # of a subclass nothing is known
+        raise NotKnown
+    return _READERS[type(estimator)](estimator, probabilities)
 
 
 def _histogram_boosting(estimator: Any, probabilities: bool) -> Ensemble:  # noqa: ANN401, FBT001
     bins = estimator._bin_mapper  # noqa: SLF001 - here private attributes are read
     bitsets, positions = bins.make_known_categories_bitsets()
     categorical = np.flatnonzero(() if bins.is_categorical_ is None else bins.is_categorical_)
-    known = {int(column): _bits(bitsets[positions[column]]) for column in categorical}
+    known = {int(column): _count(bitsets[positions[column]]) for column in categorical}
     trees = [
         _histogram_tree(tree, known)
         for iteration in estimator._predictors  # noqa: SLF001
@@ -112,21 +114,27 @@ def _histogram_boosting(estimator: Any, probabilities: bool) -> Ensemble:  # noq
         lambda inputs: estimator._preprocess_X(inputs, reset=False),  # noqa: SLF001
         single=False,
         missing=True,
-        known={column: int(codes.sum()) for column, codes in known.items()},
+        known=known,
     )
 
 
-def _histogram_tree(tree: Any, known: Mapping[int, npt.NDArray[np.bool_]]) -> Tree:  # noqa: ANN401
+def _count(bitset: npt.NDArray[np.uint32]) -> int:
+    """How many codes a categorical feature has: they are 0, 1, … without gaps."""
+    taken = _bits(bitset)
+    count = int(taken.sum())
+    if not taken[:count].all():
+        msg = "the codes of a categorical feature have gaps"
+        raise ValueError(msg)
+    return count
+
+
+def _histogram_tree(tree: Any, known: Mapping[int, int]) -> Tree:  # noqa: ANN401
     nodes = tree.nodes
     leaf = nodes["is_leaf"].astype(bool)
     codes = {}
     for node in np.flatnonzero(~leaf & nodes["is_categorical"].astype(bool)):
-        taken = known[int(nodes["feature_idx"][node])]
         left = _bits(tree.raw_left_cat_bitsets[nodes["bitset_idx"][node]])
-        if not taken[: taken.sum()].all():
-            msg = "the codes of a categorical feature have gaps"
-            raise ValueError(msg)
-        codes[int(node)] = left[: taken.sum()]
+        codes[int(node)] = left[: known[int(nodes["feature_idx"][node])]]
     return Tree(
         np.where(leaf, -1, nodes["left"].astype(np.int64)),
         nodes["right"].astype(np.int64),
@@ -159,8 +167,7 @@ def _averaging(
 ) -> Ensemble:
     _require_trees(members)
     if estimator.n_outputs_ != 1:
-        msg = "there are several targets"
-        raise ValueError(msg)
+        raise NotKnown
     count = len(members)
     classes = getattr(estimator, "classes_", None)
     width = 1 if classes is None else len(classes)
@@ -190,8 +197,7 @@ def _gradient_boosting(estimator: Any, probabilities: bool) -> Ensemble:  # noqa
         type(estimator.init_) is DummyClassifier and estimator.init_.strategy in _CONSTANT
     )
     if not constant and estimator.init_ != "zero":
-        msg = "the sum starts with another model"
-        raise ValueError(msg)
+        raise NotKnown  # the sum starts with another model
     anything = np.zeros((1, estimator.n_features_in_), dtype=np.float32)
     start = estimator._raw_predict_init(anything)[0].astype(np.float64)  # noqa: SLF001
     rate = float(estimator.learning_rate)
@@ -220,8 +226,7 @@ def _gradient_boosting(estimator: Any, probabilities: bool) -> Ensemble:  # noqa
 
 def _require_trees(members: Iterable[Any]) -> None:
     if not {type(member) for member in members} <= _TREES:
-        msg = "the trees are of a kind that is not known here"
-        raise TypeError(msg)
+        raise NotKnown
 
 
 def _validation(estimator: Any) -> Callable[[Any], Any]:  # noqa: ANN401
@@ -248,7 +253,7 @@ def _plain_tree(tree: Any, rate: float, width: int) -> Tree:  # noqa: ANN401
         tree.feature.astype(np.int64),
         tree.threshold.astype(np.float64),
         state["missing_go_to_left"].astype(np.uint8),
-        np.ascontiguousarray(value if rate == 1.0 else rate * value),
+        np.ascontiguousarray(rate * value),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model._native import Masks, Walker
+from model.engines import NotKnown
 from model.ensembles import Ensemble, Tree
 
 _LEAVES = 32  # a mask has a bit for each
@@ -21,14 +22,22 @@ class Evaluator(Protocol):
         """Add each tree's answer to `rows` (n, columns) to `out` (n, outputs), in their order."""
 
 
-def evaluator(ensemble: Ensemble) -> Evaluator | None:
-    """The quickest evaluator that takes these trees; None where none does."""
+def evaluator(ensemble: Ensemble) -> Evaluator:
+    """The quickest evaluator that takes these trees.
+
+    Raises:
+        NotKnown: they are too large for masks, and a walk knows no categories.
+        ValueError: they are no trees.
+
+    """
     leaves = max(int((tree.left < 0).sum()) for tree in ensemble.trees)
     if leaves <= _LEAVES and ensemble.trees[0].value.shape[1] == 1:
         masks = _masks(ensemble)
         if masks is not None:
             return masks
-    return None if ensemble.known else _walker(ensemble)
+    if ensemble.known:
+        raise NotKnown
+    return _walker(ensemble)
 
 
 def _walker(ensemble: Ensemble) -> Walker:

@@ -66,12 +66,13 @@ def make_golden(estimator: Any, signature: Signature, sample: pd.DataFrame) -> G
         raise UnsupportedModel(msg, hint=hint) from error
 
 
-def difference(golden: Golden, signature: Signature, scorer: Scorer) -> str | None:
-    """Score the golden rows as events and say where the first answer differs; None: nowhere.
+def difference(
+    golden: Golden, signature: Signature, decoded: Decoded, scorer: Scorer
+) -> str | None:
+    """Score the golden rows, decoded, and say where the first answer differs; None: nowhere.
 
     Labels must be the same, numbers to a relative 1e-6 or an absolute 1e-9.
     """
-    decoded = decode_golden(golden, signature)
     for position, rejection in sorted(decoded.rejections.items()):
         return f"golden row {position} is refused: {rejection.message}"
     scores = scorer.score(decoded.table)

@@ -5,6 +5,7 @@ one row they cost a hundred times the product. Proved before it is used, as comp
 (model/compiled.py).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,36 +18,50 @@ from sklearn.linear_model import (
     LogisticRegressionCV,
     Ridge,
 )
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import softmax
 
-from model.engines import Answers, Engine
+from model.columns import Matrix, Number
+from model.engines import Answers, Engine, NotKnown
 from model.signature import Kind, Signature
 from model.table import Table
 
-_REGRESSORS = {LinearRegression, Ridge, Lasso, ElasticNet}
-_CLASSIFIERS = {LogisticRegression, LogisticRegressionCV}
+LINEAR = {LinearRegression, Ridge, Lasso, ElasticNet, LogisticRegression, LogisticRegressionCV}
 
 
 class LinearEngine:
-    """A linear model, in numpy; `plain` answers where scikit-learn refuses a row."""
+    """A linear model, in numpy; `plain` answers where scikit-learn refuses a row.
+
+    `steps` come before it in its pipeline.
+
+    Raises:
+        NotKnown: it is more than a linear model of scaled numbers.
+        AttributeError: scikit-learn holds it in another way than it did.
+
+    """
 
     name = "compiled"
 
     def __init__(
         self,
-        scalers: list[StandardScaler],
-        model: Any,  # noqa: ANN401 - either of the two kinds
+        steps: Sequence[Any],
+        model: Any,  # noqa: ANN401 - of `LINEAR`
         signature: Signature,
         plain: Engine,
     ) -> None:
+        for feature in signature.features:
+            # Of float32 alone, scikit-learn makes sums that are less exact.
+            if feature.kind is Kind.STRING or feature.dtype in {"object", "float32"}:
+                raise NotKnown
+        if any(type(step) is not StandardScaler for step in steps):
+            raise NotKnown
+        self._inputs = Matrix([Number(at) for at in range(len(signature.features))], single=False)
         self._scalers = [
             (
                 scaler.mean_ if scaler.with_mean else None,
                 scaler.scale_ if scaler.with_std else None,
             )
-            for scaler in scalers
+            for scaler in steps
         ]
         self._coefficients = np.asarray(model.coef_, dtype=np.float64).T
         self._intercept = model.intercept_
@@ -61,9 +76,7 @@ class LinearEngine:
             Exception: whatever the estimator raises.
 
         """
-        rows = np.empty((table.rows, len(table.columns)))
-        for at, column in enumerate(table.columns):
-            rows[:, at] = column
+        rows = self._inputs(table)
         with np.errstate(over="ignore", invalid="ignore"):
             for mean, scale in self._scalers:
                 if mean is not None:
@@ -82,23 +95,3 @@ class LinearEngine:
         else:
             chosen, given = np.argmax(sums, axis=1), softmax(sums, copy=True)
         return Answers(self._classes[chosen], given if self._probabilities else None)
-
-
-def linear_engine(estimator: Any, signature: Signature, plain: Engine) -> LinearEngine | None:  # noqa: ANN401
-    """The engine of a linear model of numbers, not yet proved; None where it is none.
-
-    Raises:
-        AttributeError, TypeError, ValueError: scikit-learn holds it in another way than it did.
-
-    """
-    steps = [step for _, step in estimator.steps] if type(estimator) is Pipeline else [estimator]
-    *scalers, last = steps
-    numbers = all(  # of float32 alone, scikit-learn makes sums that are less exact
-        f.kind is not Kind.STRING and f.dtype not in {"object", "float32"}
-        for f in signature.features
-    )
-    if type(last) not in _REGRESSORS | _CLASSIFIERS or not numbers:
-        return None
-    if any(type(scaler) is not StandardScaler for scaler in scalers):
-        return None
-    return LinearEngine(scalers, last, signature, plain)

@@ -10,7 +10,7 @@
 /* The field that a name stands for, NULL for one that is ignored; the name's end is passed.
  * Events of a topic are alike: the name at the same place of the event before is tried first. */
 static int take_name(Cursor *cursor, Node *node, int place, Field **field) {
-    Guess *guess = &node->guesses[place & (GUESSES - 1)];
+    Guess *guess = &node->guesses[place & node->mask];
     if (guess->length && cursor->end - cursor->at > guess->length &&
         memcmp(cursor->at, guess->name, (size_t)guess->length) == 0) {
         cursor->at += guess->length; /* with its closing quote */

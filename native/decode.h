@@ -8,7 +8,8 @@ enum { FAILED = -1, DOUBT = 0, TAKEN = 1 }; /* FAILED: a Python error is set */
 
 #define COPY_BYTES 1024 /* the longest text with escapes that is read here */
 #define DEPTH 32        /* how deep an event may nest here */
-#define GUESSES 64      /* places of an object whose names are remembered; a power of two */
+#define LEAST_GUESSES 64  /* names of an object that are remembered by their place: at least */
+#define MOST_GUESSES 4096 /* and at most; both powers of two */
 #define GUESS_BYTES 48  /* the longest such name, with its quote */
 #define CACHED 512      /* texts of a feature that are kept; a power of two */
 #define CACHED_BYTES 64 /* the longest of them */
@@ -56,7 +57,8 @@ typedef struct {
 struct Node {
     Field *fields;
     int count;
-    Guess guesses[GUESSES];
+    Guess *guesses; /* twice as many as fields, or more: events have others, too */
+    int mask;       /* their number, less one */
 };
 
 typedef struct {

@@ -10,8 +10,7 @@ static void clear_node(Node *node) {
         }
     }
     PyMem_Free(node->fields);
-    node->fields = NULL;
-    node->count = 0;
+    PyMem_Free(node->guesses);
 }
 
 static void dealloc(Decoder *self) {
@@ -94,18 +93,18 @@ static int read_field(Decoder *self, PyObject *given, Field *field) {
 static int read_fields(Decoder *self, PyObject *given, Node *node) {
     Py_ssize_t count = PyTuple_Size(given);
     if (count < 0) return -1;
+    int guesses = LEAST_GUESSES;
+    while (guesses < 2 * count && guesses < MOST_GUESSES) guesses *= 2;
     node->fields = PyMem_Calloc((size_t)count + 1, sizeof(Field));
-    if (!node->fields) {
+    node->guesses = PyMem_Calloc((size_t)guesses, sizeof(Guess));
+    if (!node->fields || !node->guesses) {
         PyErr_NoMemory();
         return -1;
     }
-    for (; node->count < count; node->count++) {
-        Field *field = &node->fields[node->count];
-        if (read_field(self, PyTuple_GetItem(given, node->count), field) < 0) {
-            node->count++; /* so that what it holds is given back */
-            return -1;
-        }
-    }
+    node->mask = guesses - 1;
+    node->count = (int)count;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (read_field(self, PyTuple_GetItem(given, i), &node->fields[i]) < 0) return -1;
     return 0;
 }
 

@@ -8,7 +8,7 @@
 
 #include "python_abi.h"
 
-extern PyType_Spec decoder_spec; /* decode.c */
+extern PyType_Spec decoder_spec; /* decoder.c */
 extern PyType_Spec walker_spec;  /* trees.c */
 extern PyType_Spec masks_spec;   /* masks.c */
 

@@ -23,7 +23,6 @@ typedef struct {
     Step *steps;
     double *values; /* of the leaves, by step */
     uint32_t *roots;
-    uint32_t *depths;
     Py_ssize_t trees, nodes, width, outputs;
     int features;
 } Walker;
@@ -33,7 +32,6 @@ static void dealloc(Walker *self) {
     PyMem_Free(self->steps);
     PyMem_Free(self->values);
     PyMem_Free(self->roots);
-    PyMem_Free(self->depths);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
@@ -58,14 +56,9 @@ static int is_sound(const Walker *self, const Given *given, uint32_t node, int64
 static int lay_out(Walker *self, Py_ssize_t tree, const Given *given, uint32_t *places,
                    uint32_t start, uint32_t stop) {
     uint32_t last = start + 1; /* behind the latest node that has its place */
-    uint32_t level_end = last, depth = 0;
     self->roots[tree] = start;
     places[start] = start;
     for (uint32_t at = start; at < last; at++) {
-        if (at == level_end) {
-            depth++;
-            level_end = last;
-        }
         uint32_t node = places[at];
         if (given->left[node] < 0) {
             self->steps[at] = (Step){HUGE_VAL, at, 0, 1, 1};
@@ -79,7 +72,6 @@ static int lay_out(Walker *self, Py_ssize_t tree, const Given *given, uint32_t *
         places[last++] = start + (uint32_t)given->left[node];
         places[last++] = start + (uint32_t)given->right[node];
     }
-    self->depths[tree] = depth;
     return 1;
 }
 
@@ -98,8 +90,7 @@ static int allocate(Walker *self) {
     self->steps = PyMem_Calloc(nodes, sizeof(Step));
     self->values = PyMem_Calloc(nodes * (size_t)self->width, sizeof(double));
     self->roots = PyMem_Calloc(trees, sizeof(uint32_t));
-    self->depths = PyMem_Calloc(trees, sizeof(uint32_t));
-    if (!self->steps || !self->values || !self->roots || !self->depths) {
+    if (!self->steps || !self->values || !self->roots) {
         PyErr_NoMemory();
         return -1;
     }
@@ -186,14 +177,14 @@ static inline uint32_t next(const Step *steps, uint32_t at, const double *row) {
 static void walk_lanes(const Walker *self, Py_ssize_t tree, const double *rows, uint32_t *at) {
     const Step *steps = self->steps;
     for (int lane = 0; lane < LANES; lane++) at[lane] = self->roots[tree];
-    for (uint32_t level = 0; level < self->depths[tree]; level++) {
-        int done = 1;
+    int done;
+    do {
+        done = 1;
         for (int lane = 0; lane < LANES; lane++) {
             at[lane] = next(steps, at[lane], rows + lane * self->features);
             done &= steps[at[lane]].is_leaf;
         }
-        if (done) return;
-    }
+    } while (!done); /* each step leads away from the root: there are no circles */
 }
 
 static void add_leaf(const Walker *self, Py_ssize_t tree, uint32_t at, double *out) {

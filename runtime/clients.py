@@ -16,8 +16,9 @@ from runtime.client_log import ClientLog
 from runtime.kafka_errors import broker_error, describe_error
 from runtime.settings import MASK, Settings, secrets
 
-# What librdkafka reads ahead for a scoring service: two batches, in bounded memory. Where enough
-# was read, it waits before it asks for more; its own second is longer than the batches last.
+# What librdkafka reads ahead, in bounded memory: two batches of small events; of larger ones a
+# batch is what fits. Where enough was read it waits before it asks for more: by default a second,
+# in which batches run out.
 _READ_AHEAD = {
     "fetch.max.bytes": 2_097_152,
     "fetch.queue.backoff.ms": 10,

@@ -471,6 +471,32 @@ def test_every_record_is_answered_exactly_once(
     assert sum(tally.values()) == len(letters)
 
 
+@given(
+    drawn=st.lists(st.tuples(values, st.integers(0, 3), st.sampled_from([b"k", b"", None]))),
+    same=st.booleans(),
+)
+def test_a_batch_in_bulk_is_what_it_is_one_by_one(
+    *, drawn: list[tuple[bytes | None, int, bytes | None]], same: bool
+) -> None:
+    """One record with a header, in a partition of its own, changes nothing for the others."""
+    pipeline = replace(PIPELINE, output=Target(same_partitions=same, limit_bytes=1_000_000))
+    records = [
+        FakeRecord(value, partition, at, key) for at, (value, partition, key) in enumerate(drawn)
+    ]
+    headed = FakeRecord(GOOD, 9, len(drawn), its_headers=[("traceparent", b"x")])
+
+    bulk, _ = run(records, pipeline)
+    singly, _ = run([*records, headed], pipeline)
+
+    target = 9 if same else ANY_PARTITION
+    for message in singly.with_headers.get(target, []):
+        message.pop("headers", None)
+    together = {**singly.predictions, **singly.with_headers}
+    assert together.pop(target)[:-1] == bulk.predictions.get(target, [])
+    assert together == {key: sent for key, sent in bulk.predictions.items() if key != target}
+    assert singly.dead_letters == bulk.dead_letters
+
+
 class Unreadable(FakeRecord):
     """A record with a header name that is not UTF-8, as confluent-kafka 2.16 gives it."""
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from model.careful import CarefulDecoder, Decoded
 from model.codec import EventDecoder
 from model.errors import UnsupportedModel
+from model.event import encode_event
 from model.signature import Feature, Kind, Signature, Task
 
 PATHS = [("a",), ("id",), ("Ø",), ("in ner", "x"), ("in ner", "y"), ("x" * 60,), ("o", "p", "q")]
@@ -340,3 +341,22 @@ def test_missing_values_are_nan_or_none() -> None:
     ] * 3
     assert row[3:] == [None, None]
     assert decoded.ids == [None]
+
+
+def test_wide_events_are_decoded_too() -> None:
+    """More fields than most events have, in an order that changes from event to event."""
+    names = [f"feature_{number:03}" for number in range(300)]
+    features = tuple(
+        Feature(name, Kind.NUMBER, nullable=False, dtype="float64", path=(name,)) for name in names
+    )
+    signature = Signature(features, Task.REGRESSION)
+    events: list[bytes | None] = [
+        encode_event({"id": "e", **{name: names.index(name) + row for name in order}})
+        for row, order in enumerate((names, names, names[::-1]))
+    ]
+
+    decoded = EventDecoder(signature).decode(events)
+
+    assert not decoded.rejections
+    for number, column in enumerate(decoded.table.columns):
+        assert column.tolist() == [number, number + 1, number + 2]

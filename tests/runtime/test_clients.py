@@ -68,7 +68,8 @@ def test_a_consumer_reads_committed_events_and_commits_nothing_by_itself() -> No
     assert properties["session.timeout.ms"] == 6000
     assert properties["heartbeat.interval.ms"] == 2000
     assert properties["max.poll.interval.ms"] == 300_000
-    assert properties["queued.max.messages.kbytes"] == 65_536
+    assert properties["queued.max.messages.kbytes"] == 8_192
+    assert properties["fetch.queue.backoff.ms"] == 10
 
 
 def test_the_new_group_protocol_takes_no_classic_property() -> None:
