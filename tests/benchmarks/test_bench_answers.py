@@ -143,9 +143,16 @@ def test_the_rate_is_that_of_the_brokers_times() -> None:
     """From the first to the last; of several workers from when all of them had work."""
     stamps = Stamps()
     stamps.add([Written(b"", ms) for ms in range(1000, 2001, 10)])  # type: ignore[misc]
-    assert list(stamps.rate(0)) == pytest.approx([101.0, 1.0])
-    assert list(stamps.rate(1500)) == pytest.approx([102.0, 51 / 101])
+    assert list(stamps.rate(0)) == pytest.approx([100.0, 100 / 101])
+    assert list(stamps.rate(1500)) == pytest.approx([100.0, 50 / 101])
     assert stamps.rate(9999) == stamps.rate(0)
+
+
+def test_answers_of_one_millisecond_have_a_rate() -> None:
+    """A tiny run tells little, and breaks nothing."""
+    stamps = Stamps()
+    stamps.add([Written(b"", 1000)] * 7)  # type: ignore[list-item]
+    assert stamps.rate(0) == (7000.0, 1.0)
 
 
 def test_one_event_in_a_hundred_is_poisoned() -> None:
