@@ -144,7 +144,7 @@ def run_worker(
             transactional_id=identity.transactional_id,
             health_port=health.port,
         )
-        gc.collect()
+        # Without a collection: it would take 0.16 s, for a thousand small objects.
         gc.freeze()  # what is there now stays: collections need not walk it each time
         gc.enable()  # a command turns it off for its start
         loop.run()
