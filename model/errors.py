@@ -3,7 +3,8 @@
     StreamscoreError            exit code 1: it failed at run time
     ├── WrongUsage              exit code 2: a flag, a file or a setting is wrong
     │   ├── SettingsError       a setting is unknown or has a wrong value
-    │   └── InputFileError      a file to read is missing, empty or broken
+    │   ├── InputFileError      a file to read is missing, empty or broken
+    │   └── SourceUnfit         a table or query lacks what the model needs
     ├── ModelError              a model cannot be used
     │   ├── ModelNotFound       the store has no such model, version or alias
     │   ├── UnsupportedModel    the estimator or its sample cannot be bundled
@@ -17,6 +18,10 @@
     │   ├── BatchUndone         a batch was rolled back and can be tried again
     │   ├── OutcomeUnknown      whether a batch was committed, only Kafka knows
     │   └── Fenced              another instance took this one's identity
+    ├── DatabaseError           a database cannot be used
+    │   ├── DatabaseUnavailable it did not answer, or went away: it may come back
+    │   ├── RunTaken            another process is at work on the same day
+    │   └── RunStopped          a run was told to stop before its day was complete
     └── ReactionFailed          a webhook or command did not accept a prediction
 
 An event that cannot be scored is no error but a `Rejection` (model/rejection.py):
@@ -46,6 +51,10 @@ class SettingsError(WrongUsage):
 
 class InputFileError(WrongUsage):
     """A file to read is missing, empty or broken."""
+
+
+class SourceUnfit(WrongUsage):
+    """A table or query is not there, or lacks what the model needs."""
 
 
 class ModelError(StreamscoreError):
@@ -98,6 +107,22 @@ class OutcomeUnknown(BrokerError):
 
 class Fenced(BrokerError):
     """Another instance took over this one's identity."""
+
+
+class DatabaseError(StreamscoreError):
+    """A database cannot be used."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """A database did not answer, or went away: it may come back, and nothing is half done."""
+
+
+class RunTaken(DatabaseError):
+    """Another process is at work on the same day."""
+
+
+class RunStopped(DatabaseError):
+    """A run was told to stop before its day was complete: the next one goes on from there."""
 
 
 class ReactionFailed(StreamscoreError):

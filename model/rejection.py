@@ -31,6 +31,7 @@ class Code(StrEnum):
     WRONG_TYPE = "wrong_type"
     OUT_OF_RANGE = "out_of_range"
     INVALID_ID = "invalid_id"
+    DUPLICATE_ID = "duplicate_id"
     SCORE_FAILED = "score_failed"
     NOT_FINITE = "not_finite"
     TOO_LARGE = "too_large"

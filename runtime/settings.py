@@ -84,6 +84,7 @@ def _lower(given: object) -> object:
 
 
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+Address = Annotated[str, Field(repr=False)]  # of a database: it may hold a password
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -154,6 +155,24 @@ class ModelSettings(_Section):
     engine: Literal["auto", "scikit-learn"] = "auto"
 
 
+class BatchSettings(_Section):
+    """The scoring job over a database: what its commands take where a flag is not given."""
+
+    source: Address | None = None
+    table: str | None = None
+    query: Path | None = None
+    id_column: str = "id"
+    time_column: str | None = None
+    outcome_column: str | None = None  # the truth, once it is known
+    target: Address = "sqlite:///.streamscore/predictions.db"
+    model: str | None = None
+    time_zone: str = "UTC"  # whose days are meant
+    stored_time_zone: str = "UTC"  # of times that are stored without one
+    chunk_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    retry_attempts: Annotated[int, Field(ge=0, le=1000)] = 5
+    retry_cap_s: Seconds = 30.0
+
+
 class Settings(_Section):
     """Everything that can be set, frozen; secrets are masked in its `repr`."""
 
@@ -170,6 +189,7 @@ class Settings(_Section):
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
     model: ModelSettings = ModelSettings()
+    batch: BatchSettings = BatchSettings()
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         for name, value in super().__repr_args__():

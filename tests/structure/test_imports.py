@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-APPLICATIONS = frozenset({"producer", "consumer", "subscriber", "dead_letters", "demo"})
+APPLICATIONS = frozenset({"producer", "consumer", "subscriber", "dead_letters", "batch", "demo"})
 PACKAGES = APPLICATIONS | {"model", "runtime"}
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "model": frozenset(),

@@ -1,0 +1,168 @@
+"""Scores one day: reads, scores and writes a chunk at a time, from wherever the last run came to.
+
+Decides what a day needs; how it is read is batch/snapshot.py, how it is written batch/target.py.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from batch.answers import AnswerColumns
+from batch.runs import Run, Task
+from batch.snapshot import Row, Snapshot
+from batch.source import Source
+from batch.tables import COMPLETE, FAILED, INTERRUPTED
+from batch.target import Chunk, DayWriter, Target
+from model.bundle import Model
+from model.errors import DatabaseError, RunStopped, StreamscoreError
+from model.rows import NO_ID, decode_rows
+
+_log = structlog.get_logger("streamscore.batch")
+
+
+class Progress(Protocol):
+    """What is told how far a day is: a bar, or nobody."""
+
+    def expect(self, total: float) -> None:
+        """There are `total` rows in all."""
+
+    def advance(self, count: float = 1) -> None:
+        """`count` more are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time, in UTC, and a timer in seconds."""
+
+    now: Callable[[], datetime]
+    timer: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a day; `skipped`: it was complete already, and nothing was written."""
+
+    run: Run
+    skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything that scores days: made once, for as many as are wanted.
+
+    `stopped` is asked between chunks.
+    """
+
+    source: Source
+    target: Target
+    model: Model
+    columns: Sequence[str]
+    chunk_rows: int
+    clock: Clock
+    stopped: Callable[[], bool]
+
+    def score_day(self, task: Task, progress: Progress, *, again: bool = False) -> Outcome:
+        """Score a day, or what is left of it; with `again` also one that is complete.
+
+        Raises:
+            RunTaken: another process is at it.
+            RunStopped: `stopped` said so; what is done stays done.
+            DatabaseError: a database failed; what is done stays done.
+            SourceUnfit: the ids do not name the rows.
+
+        """
+        writer_of = AnswerColumns(self.model.signature)
+        with self.target.day(task, writer_of, self.clock.now()) as writer:
+            last = writer.latest()
+            if last is not None and last.is_complete and last.task.version == task.version:
+                if not again:
+                    return Outcome(last, skipped=True)
+                last = None
+            with self.source.day(task.window, self.columns) as snapshot:
+                run = self._started(writer, snapshot, task, last)
+                return Outcome(self._go_on(writer, snapshot, run, progress))
+
+    def _started(self, writer: DayWriter, snapshot: Snapshot, task: Task, last: Run | None) -> Run:
+        now = self.clock.now()
+        if last is None or last.is_complete or last.task != task:
+            return writer.begin(now)
+        if not _continues(last, snapshot):
+            _log.warning("source_changed", day=str(task.window.day), rows_done=last.rows_read)
+            return writer.begin(now)
+        return writer.take_over(last, now)
+
+    def _go_on(self, writer: DayWriter, snapshot: Snapshot, run: Run, progress: Progress) -> Run:
+        progress.expect(snapshot.nulls + snapshot.rows)
+        progress.advance(run.rows_read)
+        began, before = self.clock.timer(), run.seconds
+
+        def stamped(run: Run) -> Run:
+            seconds = before + self.clock.timer() - began
+            return replace(run, seconds=seconds, progress_at=self.clock.now())
+
+        try:
+            for chunk, moved in self._chunks(snapshot, run):
+                now_at = stamped(moved)
+                writer.write(now_at, chunk, now_at.progress_at)
+                run = now_at
+                progress.advance(len(chunk.ids) + len(chunk.rejected))
+                if self.stopped():
+                    msg = f"stopped after {run.rows_read} rows of {run.task.window.day}"
+                    raise RunStopped(msg, hint="the next run goes on from there")
+            done = stamped(replace(run, state=COMPLETE))
+            writer.finish(done)
+        except StreamscoreError as error:
+            state = INTERRUPTED if isinstance(error, RunStopped) else FAILED
+            with suppress(DatabaseError):  # it may be what failed: the next run finds out itself
+                writer.leave(stamped(replace(run, state=state)), str(error))
+            raise
+        return done
+
+    def _chunks(self, snapshot: Snapshot, run: Run) -> Iterator[tuple[Chunk, Run]]:
+        """Each chunk, scored, and where the run stands once it is written."""
+        if run.position is None:
+            for start in range(run.rows_read, snapshot.nulls, self.chunk_rows):
+                end = min(start + self.chunk_rows, snapshot.nulls)
+                numbers = range(start + 1, end + 1)
+                run = _moved(run, Chunk([], None, [(n, None, NO_ID) for n in numbers]))
+                yield Chunk([], None, [(n, None, NO_ID) for n in numbers]), run
+        for rows in snapshot.chunks(run.position, self.chunk_rows):
+            chunk = self._scored(rows, run.rows_read)
+            run = replace(_moved(run, chunk), position=_as_json(rows[-1][0]))
+            yield chunk, run
+
+    def _scored(self, rows: Sequence[Row], done: int) -> Chunk:
+        ids, *columns = zip(*rows, strict=True)
+        decoded = decode_rows(self.model.signature, ids, columns)
+        scores = self.model.scorer.score(decoded.table)
+        refused = dict(decoded.rejections)
+        refused |= {int(decoded.positions[row]): why for row, why in scores.failed.items()}
+        texts: list[Any] = decoded.ids
+        if refused:
+            texts = [decoded.ids[row] for row in decoded.positions[scores.positions].tolist()]
+        rejected = [(done + row + 1, decoded.ids[row], refused[row]) for row in sorted(refused)]
+        return Chunk(texts, scores.answers, rejected)
+
+
+def _continues(run: Run, snapshot: Snapshot) -> bool:
+    """Whether the source still has just the rows that the run has done."""
+    if run.position is None:
+        return bool(run.rows_read <= snapshot.nulls)
+    return run.rows_read - snapshot.nulls == snapshot.until(run.position)
+
+
+def _moved(run: Run, chunk: Chunk) -> Run:
+    return replace(
+        run,
+        rows_read=run.rows_read + len(chunk.ids) + len(chunk.rejected),
+        rows_scored=run.rows_scored + len(chunk.ids),
+        rows_rejected=run.rows_rejected + len(chunk.rejected),
+    )
+
+
+def _as_json(row_id: object) -> str | int:
+    return row_id if isinstance(row_id, int) else str(row_id)

@@ -1,0 +1,166 @@
+"""What ran: the table `runs`, in which each run says how far it came.
+
+A run belongs to one process at a time. Each that takes it over adds one to its attempt, and can
+only move it on while that is still the number: whoever was overtaken finds out at its next chunk,
+whose transaction is undone.
+"""
+
+import os
+import socket
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, delete, insert, select, update
+
+from batch.day import Window
+from batch.tables import COMPLETE, RUNNING, predictions, rejections, runs
+from model.errors import RunTaken
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Which day of which source is scored by which version of a model."""
+
+    model: str
+    version: str
+    source: str
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it stands; `position` is the id of the last row done, of those that have one."""
+
+    run_id: str
+    task: Task
+    state: str
+    attempt: int
+    position: Any
+    rows_read: int
+    rows_scored: int
+    rows_rejected: int
+    profile: Any
+    seconds: float
+    progress_at: datetime
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole day is done."""
+        return self.state == COMPLETE
+
+
+def owner() -> str:
+    """This process, for people."""
+    return f"{socket.gethostname()}, process {os.getpid()}"
+
+
+def latest(connection: Connection, task: Task) -> Run | None:
+    """The last run of a day of a source by a model, of whichever version."""
+    rows = select(runs).where(_same_day(task)).order_by(runs.c.started_at.desc()).limit(1)
+    found = connection.execute(rows).mappings().one_or_none()
+    return None if found is None else _run(dict(found))
+
+
+def complete_days(connection: Connection, task: Task, days: Collection[date]) -> set[date]:
+    """The days whose last run is complete, and of the task's version."""
+    columns = (runs.c.scored_for, runs.c.state, runs.c.version)
+    of_model = and_(runs.c.model == task.model, runs.c.source == task.source)
+    within = runs.c.scored_for.between(min(days), max(days))
+    ordered = select(*columns).where(of_model, within).order_by(runs.c.started_at)
+    last = {day: (state, version) for day, state, version in connection.execute(ordered)}
+    return {day for day in days if last.get(day) == (COMPLETE, task.version)}
+
+
+def begin(connection: Connection, task: Task, now: datetime) -> Run:
+    """A new run of a day."""
+    run = Run(str(uuid.uuid4()), task, RUNNING, 1, None, 0, 0, 0, None, 0.0, now)
+    row = {
+        "run_id": run.run_id,
+        "model": task.model,
+        "version": task.version,
+        "source": task.source,
+        "scored_for": task.window.day,
+        "window_start": task.window.start,
+        "window_end": task.window.end,
+        "owner": owner(),
+        "started_at": now,
+        **_state(run),
+    }
+    connection.execute(insert(runs).values(row))
+    return run
+
+
+def take_over(connection: Connection, run: Run, now: datetime) -> Run:
+    """Go on with a run that another process left."""
+    taken = replace(run, state=RUNNING, attempt=run.attempt + 1, progress_at=now)
+    values = {**_state(taken), "owner": owner(), "error": None}
+    _move(connection, run, values)
+    return taken
+
+
+def move_on(connection: Connection, run: Run, error: str | None = None) -> None:
+    """Write down where the run now stands; an `error` is why it ended.
+
+    Raises:
+        RunTaken: another process has taken it over; nothing must be written then.
+
+    """
+    ended = {} if run.state == RUNNING else {"finished_at": run.progress_at, "error": error}
+    _move(connection, run, {**_state(run), **ended})
+
+
+def clear_earlier(connection: Connection, run: Run) -> None:
+    """Delete what earlier runs of the same day wrote and this one did not write again."""
+    earlier = select(runs.c.run_id).where(_same_day(run.task), runs.c.run_id != run.run_id)
+    found = [run_id for (run_id,) in connection.execute(earlier)]
+    for run_id in found:
+        connection.execute(delete(rejections).where(rejections.c.run_id == run_id))
+        of_run = and_(
+            predictions.c.scored_for == run.task.window.day,
+            predictions.c.model == run.task.model,
+            predictions.c.run_id == run_id,
+        )
+        connection.execute(delete(predictions).where(of_run))
+
+
+def history(connection: Connection, model: str, first: date, last: date) -> list[dict[str, Any]]:
+    """The last run of each day and source from `first` to `last`, as rows of the table."""
+    rows = select(runs).where(runs.c.model == model, runs.c.scored_for.between(first, last))
+    found = connection.execute(rows.order_by(runs.c.started_at)).mappings()
+    newest = {(row["scored_for"], row["source"]): dict(row) for row in found}
+    return [newest[key] for key in sorted(newest)]
+
+
+_KEPT: Final = (
+    *("state", "attempt", "position", "rows_read", "rows_scored", "rows_rejected"),
+    *("profile", "seconds", "progress_at"),
+)
+
+
+def _state(run: Run) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in _KEPT}
+
+
+def _move(connection: Connection, run: Run, values: Mapping[str, Any]) -> None:
+    mine = and_(runs.c.run_id == run.run_id, runs.c.attempt == run.attempt)
+    moved = connection.execute(update(runs).where(mine).values(**values))
+    if moved.rowcount != 1:
+        msg = f"another process has taken over the run of {run.task.window.day}"
+        raise RunTaken(msg, hint="this one stops: nothing of it is half written")
+
+
+def _same_day(task: Task) -> Any:  # noqa: ANN401 - SQLAlchemy's own
+    return and_(
+        runs.c.model == task.model,
+        runs.c.source == task.source,
+        runs.c.scored_for == task.window.day,
+    )
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    window = Window(row["scored_for"], row["window_start"], row["window_end"])
+    task = Task(row["model"], row["version"], row["source"], window)
+    return Run(run_id=row["run_id"], task=task, **{name: row[name] for name in _KEPT})

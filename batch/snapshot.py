@@ -1,0 +1,161 @@
+"""A day of a source as it is at one moment, in chunks of rows in the order of their ids.
+
+Rows without an id are only counted. Rows of the same id always come in the same chunk, and a chunk
+in hand is all that is in memory.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, FromClause, column, func, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from model.errors import SourceUnfit
+
+Row = Sequence[Any]  # the id, then the columns that were asked for
+
+
+class Snapshot(ABC):
+    """One day: `rows` have an id, `nulls` have none."""
+
+    rows: int
+    nulls: int
+
+    @abstractmethod
+    def until(self, position: object) -> int:
+        """How many rows come up to that id, itself included; other rows than were there: -1."""
+
+    @abstractmethod
+    def fetch(self, after: object | None, size: int) -> Iterator[list[Row]]:
+        """All rows behind that id, in the order of the ids, up to `size` at a time."""
+
+    def chunks(self, after: object | None, size: int) -> Iterator[list[Row]]:
+        """All rows behind that id, in the order of the ids; those of one id together.
+
+        Raises SourceUnfit where one id has more rows than a chunk takes.
+        """
+        held: list[Row] = []
+        for fetched in self.fetch(after, size):
+            rows = held + fetched
+            cut = len(rows) - 1
+            while cut and rows[cut - 1][0] == rows[-1][0]:
+                cut -= 1
+            if not cut and len(rows) > size:
+                msg = f"more than {size} rows of the day have the same id"
+                raise SourceUnfit(msg, hint="is the id column the one that names each row?")
+            held = rows[cut:]
+            if cut:
+                yield rows[:cut]
+        if held:
+            yield held
+
+
+class Streamed(Snapshot):
+    """Read by a cursor of the server, in a transaction that sees one state of the database."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        source: FromClause,
+        key: ColumnElement[Any],
+        columns: Sequence[str],
+        within: ColumnElement[bool],
+    ) -> None:
+        self._connection = connection
+        self._key = key
+        self._counts = select(func.count(), func.count(key)).select_from(source).where(within)
+        untyped: list[ColumnElement[Any]] = [
+            column(name) for name in (key.name, *columns)
+        ]  # values as the driver has them
+        self._select = select(*untyped).select_from(source).where(within, key.is_not(None))
+        everything, self.rows = connection.execute(self._counts).one()
+        self.nulls = everything - self.rows
+
+    def until(self, position: object) -> int:
+        """How many rows come up to that id."""
+        before = self._counts.where(self._key <= self._bound(position))
+        return int(self._connection.execute(before).one()[1])
+
+    def fetch(self, after: object | None, size: int) -> Iterator[list[Row]]:
+        """All rows behind that id."""
+        rows = self._select.order_by(self._key)
+        if after is not None:
+            rows = rows.where(self._key > self._bound(after))
+        with self._connection.execution_options(stream_results=True, max_row_buffer=size).execute(
+            rows
+        ) as result:
+            while fetched := result.fetchmany(size):
+                yield list(fetched)
+
+    def _bound(self, position: object) -> ColumnElement[Any]:
+        kind = self._key.type
+        given = position if isinstance(position, int) else _in_python(kind)(position)
+        return sa.literal(given, kind)
+
+
+def _in_python(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - any of SQLAlchemy's types
+    """What a position, which was kept as JSON, is to the driver."""
+    if isinstance(kind, sa.Uuid):
+        return UUID
+    return Decimal if isinstance(kind, sa.Numeric) else str
+
+
+_COPY: Final = "streamscore_day"
+
+
+class Copied(Snapshot):
+    """Copied into a temporary table of SQLite: nobody who writes to the source waits for us."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        source: FromClause,
+        key: ColumnElement[Any],
+        columns: Sequence[str],
+        within: ColumnElement[bool],
+    ) -> None:
+        self._connection = connection
+        names = [f"c{number}" for number in range(1 + len(columns))]
+        copy = sa.table(_COPY, column("n"), *map(column, names), schema="temp")
+        kept = ", ".join(names)  # without types: what is stored stays as it is
+        connection.exec_driver_sql(f"CREATE TABLE temp.{_COPY} (n INTEGER PRIMARY KEY, {kept})")
+        untyped: list[ColumnElement[Any]] = [column(name) for name in (key.name, *columns)]
+        rows = select(*untyped).select_from(source).where(within, key.is_not(None))
+        rows = rows.order_by(untyped[0])
+        connection.execute(sa.insert(copy).from_select(names, rows))
+        self.rows = connection.execute(select(func.count()).select_from(copy)).scalar_one()
+        missing = select(func.count()).select_from(source).where(within, key.is_(None))
+        self.nulls = connection.execute(missing).scalar_one()
+        connection.commit()  # the source is free again
+        self._copy = copy
+        self._page = f"SELECT * FROM temp.{_COPY} WHERE n > ? ORDER BY n LIMIT ?"  # noqa: S608 - our own name
+
+    def until(self, position: object) -> int:
+        """How many rows come up to that id."""
+        last = select(func.max(self._copy.c.n)).where(self._copy.c.c0 == position)
+        return self._connection.execute(last).scalar_one() or -1
+
+    def fetch(self, after: object | None, size: int) -> Iterator[list[Row]]:
+        """All rows behind that id."""
+        last = 0 if after is None else self.until(after)
+        while True:
+            page = self._read(last, size)
+            if not page:
+                return
+            last = page[-1][0]
+            yield [row[1:] for row in page]
+
+    def _read(self, last: int, size: int) -> list[Row]:
+        try:
+            return list(self._connection.exec_driver_sql(self._page, (last, size)).fetchall())
+        except sa.exc.OperationalError as error:
+            driver: Any = self._connection.connection.driver_connection
+            if "decode to UTF-8" not in str(error) or driver.text_factory is not str:
+                raise
+            # Such a text is for its row alone to be refused.
+            driver.text_factory = lambda given: given.decode("utf-8", "surrogateescape")
+            return self._read(last, size)

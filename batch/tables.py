@@ -1,0 +1,120 @@
+"""The tables of the predictions database: the contract that reports and people read.
+
+    predictions   one row for each row of the source that was scored; key: event_id, model
+    rejections    one row for each that was not, with the cause; key: run_id, number
+    runs          what ran when, how far it came and what it found; key: run_id
+
+docs/contracts.md describes each column.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+
+RUNNING: Final = "running"
+COMPLETE: Final = "complete"
+INTERRUPTED: Final = "interrupted"
+FAILED: Final = "failed"
+
+
+class Instant(TypeDecorator[datetime]):
+    """A time in UTC, also where the database keeps no time zones (there it is stored in UTC)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """As it is stored."""
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ANN401, ARG002 - as the base has it
+        """As it was given, in UTC."""
+        if value is None:
+            return None
+        given: datetime = value
+        return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+
+
+_Json: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+_Key: Final = Text().with_variant(String(255), "mysql", "mariadb", "mssql", "oracle")
+_Number: Final[Double[float]] = Double()
+
+metadata: Final = MetaData()
+
+predictions: Final = Table(
+    "predictions",
+    metadata,
+    Column("event_id", _Key, primary_key=True),
+    Column("model", _Key, primary_key=True),
+    Column("version", _Key, nullable=False),
+    Column("prediction", _Number),  # a number; NULL where the answer is a label that is none
+    Column("label", Text),  # a classifier's answer as text
+    Column("probabilities", _Json),  # a classifier's, by label
+    Column("score", _Number),  # an outlier detector's
+    Column("scored_for", Date, nullable=False),
+    Column("scored_at", Instant, nullable=False),
+    Column("run_id", String(36), nullable=False),
+    Index("predictions_by_day", "scored_for", "model"),
+    sqlite_with_rowid=False,
+)
+
+rejections: Final = Table(
+    "rejections",
+    metadata,
+    Column("run_id", String(36), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", Text),  # NULL where the row has none
+    Column("model", _Key, nullable=False),
+    Column("version", _Key, nullable=False),
+    Column("scored_for", Date, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("code", String(32), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("rejected_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+runs: Final = Table(
+    "runs",
+    metadata,
+    Column("run_id", String(36), primary_key=True),
+    Column("model", _Key, nullable=False),
+    Column("version", _Key, nullable=False),
+    Column("source", Text, nullable=False),  # which database and table, without any password
+    Column("scored_for", Date, nullable=False),
+    Column("window_start", Instant, nullable=False),
+    Column("window_end", Instant, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),  # each process that goes on with it adds one
+    Column("owner", Text, nullable=False),  # the process that does, or did
+    Column("position", JSON(none_as_null=True)),  # the id of the last row that is done
+    Column("rows_read", BigInteger, nullable=False),
+    Column("rows_scored", BigInteger, nullable=False),
+    Column("rows_rejected", BigInteger, nullable=False),
+    Column("profile", _Json),  # what the rows were like: see model/profile.py
+    Column("started_at", Instant, nullable=False),
+    Column("progress_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("seconds", _Number, nullable=False),  # at work, over all attempts
+    Column("error", Text),
+    Index("runs_by_day", "scored_for", "model"),
+)

@@ -1,0 +1,252 @@
+"""The predictions database: its tables, and chunks that are written whole or not at all."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import repeat
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, delete, insert, inspect, text
+from sqlalchemy.dialects import sqlite
+
+from batch import runs
+from batch.answers import COPIED, AnswerColumns
+from batch.database import Database
+from batch.lock import day_lock
+from batch.runs import Run, Task
+from batch.tables import metadata, predictions, rejections
+from model.engines import Answers
+from model.errors import DatabaseError
+from model.rejection import Rejection
+
+_COLUMNS: Final = [column.name for column in predictions.columns]
+_KEY: Final = ("event_id", "model")
+_AT_A_TIME: Final = 500  # ids in one DELETE, where a database has no upsert that we know
+_STAGED: Final = "streamscore_chunk"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one chunk of rows came to.
+
+    `ids` belong to the `answers`, row by row; `rejected` has the others: their number in the run
+    (from 1), their id if they have one, and why.
+    """
+
+    ids: list[str]
+    answers: Answers | None
+    rejected: Sequence[tuple[int, str | None, Rejection]]
+
+
+class Target:
+    """A predictions database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def prepare(self) -> None:
+        """Create the tables that are not there.
+
+        Raises:
+            DatabaseError: it cannot be written to, or has other tables of these names.
+
+        """
+        file = self.database.file
+        is_new = file is not None and not (file.exists() and file.stat().st_size)
+        with self.database.connect(read_only=True) as connection:
+            if is_new:  # readers of it are not to hold up its writer, nor the writer them
+                driver: Any = connection.connection.driver_connection
+                driver.execute("PRAGMA journal_mode = WAL")
+            present = set(inspect(connection).get_table_names()) & set(metadata.tables)
+            for name in present:
+                _require_columns(connection, name, self.database.name)
+        if missing := set(metadata.tables) - present:
+            with self.database.connect() as connection, connection.begin():
+                _create(connection, missing)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read from, for the block."""
+        with self.database.connect(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def day(self, task: Task, columns: AnswerColumns, now: datetime) -> Iterator["DayWriter"]:
+        """Hold a day for the block, and write it. Raises RunTaken, DatabaseError."""
+        with (
+            self.database.connect() as connection,
+            day_lock(connection, task, self.database.file, now),
+        ):
+            yield DayWriter(self.database, connection, task, columns)
+
+
+class DayWriter:
+    """Writes one day through one connection, a transaction at a time."""
+
+    def __init__(
+        self, database: Database, connection: Connection, task: Task, columns: AnswerColumns
+    ) -> None:
+        self._database = database
+        self._connection = connection
+        self._task = task
+        self._columns = columns
+        self._upsert = {"postgresql": self._copy, "sqlite": self._execute_many}.get(
+            connection.dialect.name, self._replace
+        )
+
+    def latest(self) -> Run | None:
+        """The last run of the day, of whichever version."""
+        with self._transaction():
+            return runs.latest(self._connection, self._task)
+
+    def begin(self, now: datetime) -> Run:
+        """Begin a run of the day anew."""
+        with self._transaction():
+            return runs.begin(self._connection, self._task, now)
+
+    def take_over(self, run: Run, now: datetime) -> Run:
+        """Go on with a run that was left."""
+        with self._transaction():
+            return runs.take_over(self._connection, run, now)
+
+    def write(self, run: Run, chunk: Chunk, now: datetime) -> None:
+        """Write a chunk and where the run stands after it: both or neither."""
+        with self._transaction():
+            runs.move_on(self._connection, run)
+            if chunk.answers is not None:
+                self._upsert(run, chunk.ids, chunk.answers, now)
+            if chunk.rejected:
+                self._connection.execute(insert(rejections), _rejected(run, chunk.rejected, now))
+
+    def finish(self, run: Run) -> None:
+        """Write down that the day is complete; what earlier runs left of it goes."""
+        with self._transaction():
+            runs.move_on(self._connection, run)
+            runs.clear_earlier(self._connection, run)
+
+    def leave(self, run: Run, error: str) -> None:
+        """Write down that the run ended before its end, and why."""
+        with self._transaction():
+            runs.move_on(self._connection, run, error)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._database.errors(), self._connection.begin():
+            yield
+
+    def _copy(self, run: Run, ids: list[str], answers: Answers, now: datetime) -> None:
+        """PostgreSQL: COPY into a temporary table, and from there in one statement."""
+        columns = ", ".join(COPIED)
+        driver: Any = self._connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGED} (event_id text,"
+                " prediction double precision, label text, probabilities jsonb,"
+                " score double precision) ON COMMIT DELETE ROWS"
+            )
+            with cursor.copy(f"COPY {_STAGED} ({columns}) FROM STDIN") as copy:
+                copy.write(self._columns.copy_text(ids, answers))
+            cursor.execute(_FROM_STAGED, _constants(run, now))
+
+    def _execute_many(self, run: Run, ids: list[str], answers: Answers, now: datetime) -> None:
+        """SQLite: one statement, executed for each row by the driver."""
+        at = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")  # as SQLAlchemy reads it
+        self._connection.exec_driver_sql(
+            _SQLITE_UPSERT, self._rows(run, ids, answers, run.task.window.day.isoformat(), at)
+        )
+
+    def _replace(self, run: Run, ids: list[str], answers: Answers, now: datetime) -> None:
+        """Any other database: delete what is there, and insert."""
+        for start in range(0, len(ids), _AT_A_TIME):
+            some = predictions.c.event_id.in_(ids[start : start + _AT_A_TIME])
+            same = predictions.c.model == run.task.model
+            self._connection.execute(delete(predictions).where(same, some))
+        rows = self._rows(run, ids, answers, run.task.window.day, now)
+        given = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+        for row in given:
+            row["probabilities"] = _parsed(row["probabilities"])
+        self._connection.execute(insert(predictions), given)
+
+    def _rows(
+        self, run: Run, ids: list[str], answers: Answers, day: object, at: object
+    ) -> list[tuple[Any, ...]]:
+        prediction, label, probabilities, score = (
+            repeat(None) if values is None else values for values in self._columns.values(answers)
+        )
+        task = run.task
+        return list(
+            zip(
+                ids,
+                *(repeat(task.model), repeat(task.version)),
+                *(prediction, label, probabilities, score),
+                *(repeat(day), repeat(at), repeat(run.run_id)),
+                strict=False,
+            )
+        )
+
+
+_SET: Final = {name for name in _COLUMNS if name not in _KEY}
+_FROM_STAGED: Final = (
+    f"INSERT INTO predictions ({', '.join(_COLUMNS)}) SELECT event_id, %(model)s, %(version)s,"  # noqa: S608 - names of ours
+    " prediction, label, probabilities, score, %(scored_for)s, %(scored_at)s, %(run_id)s"
+    f" FROM {_STAGED} ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name in _SET)
+)
+
+
+def _sqlite_upsert() -> str:
+    upsert = sqlite.insert(predictions)
+    updated = {name: upsert.excluded[name] for name in _SET}
+    whole = upsert.on_conflict_do_update(index_elements=_KEY, set_=updated)
+    return str(whole.compile(dialect=sqlite.dialect(), column_keys=_COLUMNS))
+
+
+_SQLITE_UPSERT: Final = _sqlite_upsert()
+
+
+def _constants(run: Run, now: datetime) -> dict[str, Any]:
+    task = run.task
+    return {
+        "model": task.model,
+        "version": task.version,
+        "scored_for": task.window.day,
+        "scored_at": now,
+        "run_id": run.run_id,
+    }
+
+
+def _rejected(
+    run: Run, rejected: Sequence[tuple[int, str | None, Rejection]], now: datetime
+) -> list[dict[str, Any]]:
+    common = {name: value for name, value in _constants(run, now).items() if name != "scored_at"}
+    return [
+        {
+            **common,
+            "number": number,
+            "event_id": event_id,
+            "stage": why.stage.value,
+            "code": why.code.value,
+            "message": why.message,
+            "rejected_at": now,
+        }
+        for number, event_id, why in rejected
+    ]
+
+
+def _parsed(probabilities: str | None) -> Any:  # noqa: ANN401 - JSON
+    return None if probabilities is None else orjson.loads(probabilities)
+
+
+def _create(connection: Connection, missing: set[str]) -> None:
+    if connection.dialect.name == "postgresql":  # two that begin at once must not both create
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('streamscore tables'))"))
+    metadata.create_all(connection, [metadata.tables[name] for name in sorted(missing)])
+
+
+def _require_columns(connection: Connection, table: str, where: str) -> None:
+    there = {column["name"] for column in inspect(connection).get_columns(table)}
+    if missing := {column.name for column in metadata.tables[table].columns} - there:
+        msg = f"{where} has another table {table!r}: it lacks {', '.join(sorted(missing))}"
+        raise DatabaseError(msg, hint="name a database, or a schema, for the predictions alone")
