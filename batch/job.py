@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -17,9 +17,11 @@ from batch.snapshot import Row, Snapshot
 from batch.source import Source
 from batch.tables import COMPLETE, FAILED, INTERRUPTED
 from batch.target import Chunk, DayWriter, Target
-from model.bundle import Model
 from model.errors import DatabaseError, RunStopped, StreamscoreError
 from model.rows import NO_ID, decode_rows
+
+if TYPE_CHECKING:
+    from model.bundle import Model
 
 _log = structlog.get_logger("streamscore.batch")
 
@@ -59,7 +61,7 @@ class Job:
 
     source: Source
     target: Target
-    model: Model
+    model: "Model"
     columns: Sequence[str]
     chunk_rows: int
     clock: Clock

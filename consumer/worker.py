@@ -22,7 +22,7 @@ from consumer.identity import WorkerIdentity, claim_identity
 from consumer.loop import Clock, Limits, Scoring, ScoringLoop
 from consumer.pipeline import Identity, Pipeline, Target
 from consumer.source import Source
-from consumer.stop import Stop
+from runtime.stop import Stop
 from consumer.transaction import AtLeastOnce, ExactlyOnce, Outbox, Sink
 from consumer.vitals import Vitals
 from model import load
