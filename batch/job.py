@@ -3,6 +3,7 @@
 Decides what a day needs; how it is read is batch/snapshot.py, how it is written batch/target.py.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from batch.answers import AnswerColumns
+from batch.day import Window
 from batch.runs import Run, Task
 from batch.snapshot import Row, Snapshot
 from batch.source import Source
 from batch.tables import COMPLETE, FAILED, INTERRUPTED
 from batch.target import Chunk, DayWriter, Target
 from model.errors import DatabaseError, RunStopped, StreamscoreError
+from model.rejection import Rejection
 from model.rows import NO_ID, decode_rows
+from model.signature import Signature
 
 if TYPE_CHECKING:
     from model.bundle import Model
@@ -168,3 +172,30 @@ def _moved(run: Run, chunk: Chunk) -> Run:
 
 def _as_json(row_id: object) -> str | int:
     return row_id if isinstance(row_id, int) else str(row_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a day holds: its rows, and how many of them are refused for which cause."""
+
+    rows: int
+    rejected: Counter[Rejection]
+
+
+def check_day(  # noqa: PLR0913, PLR0917 - what a day is read with
+    source: Source,
+    signature: Signature,
+    columns: Sequence[str],
+    window: Window,
+    chunk_rows: int,
+    progress: Progress,
+) -> Found:
+    """Read and validate a day, without scoring or writing anything. Raises as `score_day`."""
+    with source.day(window, columns) as snapshot:
+        progress.expect(snapshot.nulls + snapshot.rows)
+        rejected = Counter({NO_ID: snapshot.nulls} if snapshot.nulls else {})
+        for rows in snapshot.chunks(None, chunk_rows):
+            ids, *values = zip(*rows, strict=True)
+            rejected.update(decode_rows(signature, ids, values).rejections.values())
+            progress.advance(len(rows))
+        return Found(snapshot.nulls + snapshot.rows, rejected)

@@ -154,7 +154,7 @@ def progress(doing: str, total: float | None = None, *, unit: str = "") -> Itera
             state = shown.tasks[0]
             goal = "" if state.total is None else f"/{state.total:,.0f}"
             rate = f", {state.speed:,.0f}/s" if state.speed else ""
-        shown.update(task, done=f"{state.completed:,.0f}{goal} {unit}{rate}".strip())
+            shown.update(task, done=f"{state.completed:,.0f}{goal} {unit}{rate}".strip())
 
         yield _Shown(update)
 
