@@ -53,7 +53,10 @@ class Database:
         """The address without its user, its password and whatever else may be a secret."""
         if self.dialect == "sqlite":
             return f"sqlite:///{Path(self._url.database or '').resolve()}"
-        return self._url.set(username=None, password=None, query={}).render_as_string()
+        url = self._url
+        return URL.create(
+            self.dialect, host=url.host, port=url.port, database=url.database
+        ).render_as_string()
 
     @property
     def file(self) -> Path | None:
