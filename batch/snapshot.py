@@ -91,7 +91,7 @@ class Streamed(Snapshot):
             return
         with self._connection.execution_options(stream_results=True).execute(rows) as result:
             while fetched := result.cursor.fetchmany(size):
-                yield fetched
+                yield list(fetched)
 
     def _fetch_binary(self, rows: sa.Select[Any], size: int) -> Iterator[list[Row]]:
         """Of PostgreSQL, numbers as they are rather than as text."""

@@ -69,7 +69,7 @@ def test_the_stream_answers_as_python_does(
 
 
 @pytest.mark.parametrize("engine", ["auto", "scikit-learn"])
-def test_the_batch_answers_as_python_does(
+def test_the_batch_answers_as_python_does(  # noqa: PLR0913, PLR0917 - fixtures
     engine: str,
     flights: pd.DataFrame,
     by_api: Answers,
