@@ -158,7 +158,7 @@ class ModelSettings(_Section):
 class BatchSettings(_Section):
     """The scoring job over a database: what its commands take where a flag is not given."""
 
-    source: Address | None = None
+    source: Annotated[str | None, Field(repr=False)] = None
     table: str | None = None
     query: Path | None = None
     id_column: str = "id"
