@@ -365,7 +365,8 @@ class Bench:
         """Execute statements on the source, or on another address, in one transaction."""
         with self.connect(on) as connection, connection.begin():
             for statement in statements:
-                connection.exec_driver_sql(statement)
+                plain = statement if self.kind == "sqlite" else statement.replace("%", "%%")
+                connection.exec_driver_sql(plain)
 
     @contextlib.contextmanager
     def connect(self, on: str | None = None) -> Iterator[sa.Connection]:
@@ -405,9 +406,7 @@ class Bench:
         source = self.open_source(table, text)
         columns = source.features(model.signature)
         clock = Clock(lambda: datetime.now(UTC), time.perf_counter)
-        return Job(
-            source, self.open_target(), model, columns, self.chunk_rows, clock, self.stopped
-        )
+        return Job(source, self.open_target(), model, columns, self.chunk_rows, clock, self.stopped)
 
     def task(self, job: Job, day: date = DAY) -> Task:
         return Task(job.model.name, job.model.version, job.source.name, window(day, self.zone))
@@ -460,6 +459,12 @@ def postgres_bench(postgres_server: str) -> Iterator[Bench]:
 
 
 @pytest.fixture(scope="session")
-def make_flights() -> Callable[..., list[tuple[Any, ...]]]:
+def rows_of() -> Callable[..., list[tuple[Any, ...]]]:
     """`flights`, for tests."""
     return flights
+
+
+@pytest.fixture(scope="session")
+def day() -> date:
+    """The day that tests score where they score one."""
+    return DAY
