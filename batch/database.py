@@ -91,15 +91,18 @@ class Database:
         return kind(f"{self.name}: {said}")
 
     def _masked(self, text: str) -> str:
-        password = self._url.password
-        secrets = [str(password), self._url.render_as_string(hide_password=False)]
-        for secret in secrets if password else []:
-            text = text.replace(secret, "***")
+        given = [self._url.password, *map(self._url.query.get, _SECRETS)]
+        secrets = [str(secret) for secret in given if secret]
+        for secret in (self._url.render_as_string(hide_password=False), *secrets):
+            text = text.replace(secret, "***") if secrets else text
         return text
 
 
+_SECRETS: Final = ("password", "passwd", "sslpassword")  # of drivers' parameters
+
+
 def _says(*parts: str) -> Callable[[str, str], bool]:
-    return lambda _, text: any(part in text for part in parts)
+    return lambda state, text: state == "" and any(part in text for part in parts)
 
 
 def _is(*states: str) -> Callable[[str, str], bool]:
@@ -127,10 +130,11 @@ _KNOWN: Final[tuple[_Known, ...]] = (
         "make room on its disk: nothing is half written, and the next run goes on",
     ),
     (
-        _says("readonly database", "read-only transaction"),
+        _says("readonly database"),
         DatabaseError,
         "give a target that may be written to",
     ),
+    (_is("25006"), DatabaseError, "give a target that may be written to"),
     (
         _is("42501"),
         DatabaseError,
