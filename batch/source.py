@@ -119,14 +119,17 @@ class Source:
         key = column(query.id_column, self._types[query.id_column])
         options = _ONE_STATE.get(dialect, {})
         with self._database.connect(read_only=True, **options) as connection:
+            snapshot: Snapshot
             when = (query.time_column, window, query.stored_zone)
             if dialect == "sqlite":
                 condition = within_stored_text(connection, self._rows, *when)
-                yield Copied(connection, self._rows, key, columns, condition)
+                snapshot = Copied(connection, self._rows, key, columns, condition)
             else:
                 kind = self._types[query.time_column]
                 condition = within(query.time_column, kind, window, query.stored_zone)
-                yield Streamed(connection, self._rows, key, columns, condition)
+                snapshot = Streamed(connection, self._rows, key, columns, condition)
+            snapshot.errors = self._database.errors  # so that a run is told which one failed
+            yield snapshot
 
 
 def _described(
