@@ -96,6 +96,7 @@ class PostgresServer:
         self._run(
             *("initdb", "-D", str(folder / "data"), "-U", USER, "-A", "scram-sha-256"),
             *("--pwfile", str(folder / "password"), "--encoding=UTF8", "--locale=C", "--no-sync"),
+            "--wal-segsize=1",
         ).wait(DEADLINE_S)
 
     @property
@@ -112,6 +113,7 @@ class PostgresServer:
             "unix_socket_directories": str(self.folder),
             "dynamic_shared_memory_type": "mmap",  # in its folder, which is removed
             "shared_buffers": "32MB",
+            "autovacuum": "off",
         }
         given = [part for item in options.items() for part in ("-c", "=".join(item))]
         self._process = self._run("postgres", "-D", data, "-p", str(self.port), *given)
