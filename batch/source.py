@@ -141,7 +141,9 @@ def _described(
     whole = written.columns().subquery("streamscore_source")
     result = connection.execute(select(sa.text("*")).select_from(whole).where(sa.text("1 = 0")))
     names = list(result.keys())
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    renamed = {name: re.sub(r":\d+$", "", name) for name in names}  # SQLite: the second one "x:1"
+    again = {given for name, given in renamed.items() if name != given and given in names}
+    if twice := sorted(again | {name for name in names if names.count(name) > 1}):
         msg = f"the query has several columns named {', '.join(twice)}"
         raise SourceUnfit(msg, hint="give each a name of its own with AS")
     kinds = [_kind(connection, described) for described in result.cursor.description]
