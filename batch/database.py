@@ -109,6 +109,12 @@ def _is(*states: str) -> Callable[[str, str], bool]:
     return lambda state, _: state != "" and state.startswith(states)
 
 
+def _begins(with_words: str) -> Callable[[str, str], bool]:
+    return lambda _, text: text.startswith(with_words)
+
+
+_NO_ROOM: Final = "make room on its disk: nothing is half written, and the next run goes on"
+
 # By SQLSTATE (PostgreSQL's manual, appendix A) or, where a driver gives none, by what it says:
 # what it means, and how it is mended.
 _Known = tuple[Callable[[str, str], bool], type[DatabaseError], str]
@@ -119,16 +125,9 @@ _KNOWN: Final[tuple[_Known, ...]] = (
         "mend the user or the password in its address (or PGPASSWORD)",
     ),
     (_says('fatal:  database "', 'fatal: database "'), DatabaseError, "mend the database's name"),
-    (
-        _is("53100"),
-        DatabaseUnavailable,
-        "make room on its disk: nothing is half written, and the next run goes on",
-    ),
-    (
-        _says("database or disk is full"),
-        DatabaseUnavailable,
-        "make room on its disk: nothing is half written, and the next run goes on",
-    ),
+    (_is("53100"), DatabaseUnavailable, _NO_ROOM),
+    (_begins("could not extend file"), DatabaseUnavailable, _NO_ROOM),  # a quota, a limit
+    (_says("database or disk is full"), DatabaseUnavailable, _NO_ROOM),
     (
         _says("readonly database"),
         DatabaseError,
@@ -188,6 +187,15 @@ def _require_file(url: URL, *, create: bool) -> None:
 
 
 def _engine(url: URL) -> Engine:
+    try:
+        return _connecting(url)
+    except (NoSuchModuleError, ArgumentError, ImportError) as error:
+        missing = re.sub(r"\s+", " ", str(error))
+        msg = f"the driver of {url.drivername!r} cannot be used: {missing}"
+        raise WrongUsage(msg, hint="pip install 'streamscore[batch]', or your driver") from None
+
+
+def _connecting(url: URL) -> Engine:
     arguments: dict[str, Any] = {}
     if url.get_backend_name() == "sqlite":
         arguments = {"timeout": LOCK_S}
@@ -202,12 +210,7 @@ def _engine(url: URL) -> Engine:
             "application_name": "streamscore",
         }
         url = url.difference_update_query(["options", "application_name"])
-    try:
-        engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
-    except (NoSuchModuleError, ArgumentError, ImportError) as error:
-        missing = re.sub(r"\s+", " ", str(error))
-        msg = f"the driver of {url.drivername!r} cannot be used: {missing}"
-        raise WrongUsage(msg, hint="pip install 'streamscore[batch]', or your driver") from None
+    engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
     if engine.dialect.name == "sqlite":
         _own_transactions(engine)
     return engine

@@ -6,6 +6,7 @@ in hand is all that is in memory.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -26,6 +27,7 @@ class Snapshot(ABC):
 
     rows: int
     nulls: int
+    errors: Callable[[], AbstractContextManager[None]] = nullcontext  # around each read
 
     @abstractmethod
     def until(self, position: object) -> int:
@@ -41,7 +43,7 @@ class Snapshot(ABC):
         Raises SourceUnfit where one id has more rows than a chunk takes.
         """
         held: list[Row] = []
-        for fetched in self.fetch(after, size):
+        for fetched in self._read_in_words(after, size):
             rows = held + fetched
             cut = len(rows) - 1
             while cut and _same(rows[cut - 1][0], rows[-1][0]):
@@ -54,6 +56,10 @@ class Snapshot(ABC):
                 yield rows[:cut]
         if held:
             yield held
+
+    def _read_in_words(self, after: object | None, size: int) -> Iterator[list[Row]]:
+        with self.errors():
+            yield from self.fetch(after, size)
 
 
 def _is_text(given: str) -> bool:

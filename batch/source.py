@@ -119,14 +119,17 @@ class Source:
         key = column(query.id_column, self._types[query.id_column])
         options = _ONE_STATE.get(dialect, {})
         with self._database.connect(read_only=True, **options) as connection:
+            snapshot: Snapshot
             when = (query.time_column, window, query.stored_zone)
             if dialect == "sqlite":
                 condition = within_stored_text(connection, self._rows, *when)
-                yield Copied(connection, self._rows, key, columns, condition)
+                snapshot = Copied(connection, self._rows, key, columns, condition)
             else:
                 kind = self._types[query.time_column]
                 condition = within(query.time_column, kind, window, query.stored_zone)
-                yield Streamed(connection, self._rows, key, columns, condition)
+                snapshot = Streamed(connection, self._rows, key, columns, condition)
+            snapshot.errors = self._database.errors  # so that a run is told which one failed
+            yield snapshot
 
 
 def _described(
@@ -138,7 +141,9 @@ def _described(
     whole = written.columns().subquery("streamscore_source")
     result = connection.execute(select(sa.text("*")).select_from(whole).where(sa.text("1 = 0")))
     names = list(result.keys())
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    renamed = {name: re.sub(r":\d+$", "", name) for name in names}  # SQLite: the second one "x:1"
+    again = {given for name, given in renamed.items() if name != given and given in names}
+    if twice := sorted(again | {name for name in names if names.count(name) > 1}):
         msg = f"the query has several columns named {', '.join(twice)}"
         raise SourceUnfit(msg, hint="give each a name of its own with AS")
     kinds = [_kind(connection, described) for described in result.cursor.description]

@@ -80,8 +80,9 @@ class PostgresServer:
     `largest` limits its files, in bytes: whatever would make one larger finds the disk full.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool) -> None:
         self.folder = folder
+        self._durable = durable
         self.largest = 0
         self._owner = _unprivileged()
         self._programs = _programs(folder, self._owner)
@@ -96,6 +97,7 @@ class PostgresServer:
         self._run(
             *("initdb", "-D", str(folder / "data"), "-U", USER, "-A", "scram-sha-256"),
             *("--pwfile", str(folder / "password"), "--encoding=UTF8", "--locale=C", "--no-sync"),
+            "--wal-segsize=1",
         ).wait(DEADLINE_S)
 
     @property
@@ -112,6 +114,8 @@ class PostgresServer:
             "unix_socket_directories": str(self.folder),
             "dynamic_shared_memory_type": "mmap",  # in its folder, which is removed
             "shared_buffers": "32MB",
+            "autovacuum": "off",
+            "fsync": "on" if self._durable else "off",  # creating databases would take seconds
         }
         given = [part for item in options.items() for part in ("-c", "=".join(item))]
         self._process = self._run("postgres", "-D", data, "-p", str(self.port), *given)
@@ -181,9 +185,10 @@ def _programs(folder: Path, owner: tuple[int, int]) -> Path:
 
 
 @contextlib.contextmanager
-def own_server() -> Iterator[PostgresServer]:
-    """A server of our own, for the block."""
-    server = PostgresServer(Path(tempfile.mkdtemp(prefix="streamscore-test-")))
+def own_server(*, durable: bool) -> Iterator[PostgresServer]:
+    """A server of our own, for the block; a `durable` one survives a crash of the machine."""
+    folder = Path(tempfile.mkdtemp(prefix="streamscore-test-"))
+    server = PostgresServer(folder, durable=durable)
     try:
         server.start()
         yield server
@@ -226,7 +231,7 @@ def postgres_server(docker_has: Callable[[str], bool]) -> Iterator[str]:
         with container() as address:
             yield address
     else:
-        with own_server() as server:
+        with own_server(durable=False) as server:
             yield server.url
 
 
@@ -262,7 +267,7 @@ def postgres(postgres_server: str) -> Iterator[Postgres]:
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """A server that the test may stop."""
-    with own_server() as server:
+    with own_server(durable=True) as server:
         yield server
 
 
