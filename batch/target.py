@@ -1,6 +1,6 @@
 """The predictions database: its tables, and chunks that are written whole or not at all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,10 @@ _COLUMNS: Final = [column.name for column in predictions.columns]
 _KEY: Final = ("event_id", "model")
 _AT_A_TIME: Final = 500  # ids in one DELETE, where a database has no upsert that we know
 _STAGED: Final = "streamscore_chunk"
+STAGED_COLUMNS: Final = (
+    "event_id text, prediction double precision, label text, probabilities jsonb,"
+    " score double precision"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +124,14 @@ class DayWriter:
             if chunk.rejected:
                 self._connection.execute(insert(rejections), _rejected(run, chunk.rejected, now))
 
-    def finish(self, run: Run) -> None:
-        """Write down that the day is complete; what earlier runs left of it goes."""
+    def finish(self, run: Run, bring: Callable[[Connection], None] = lambda _: None) -> None:
+        """Write down that the day is complete; what earlier runs left of it goes.
+
+        `bring` brings rows that were kept elsewhere so far, in the same transaction.
+        """
         with self._transaction():
             runs.move_on(self._connection, run)
+            bring(self._connection)
             runs.clear_earlier(self._connection, run)
 
     def leave(self, run: Run, error: str) -> None:
@@ -142,13 +150,12 @@ class DayWriter:
         driver: Any = self._connection.connection.driver_connection
         with driver.cursor() as cursor:
             cursor.execute(
-                f"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGED} (event_id text,"
-                " prediction double precision, label text, probabilities jsonb,"
-                " score double precision) ON COMMIT DELETE ROWS"
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGED} ({STAGED_COLUMNS})"
+                " ON COMMIT DELETE ROWS"
             )
             with cursor.copy(f"COPY {_STAGED} ({columns}) FROM STDIN") as copy:
                 copy.write(self._columns.copy_text(ids, answers))
-            cursor.execute(_FROM_STAGED, _constants(run, now))
+            cursor.execute(upsert_from(_STAGED), constants(run, now))
 
     def _execute_many(self, run: Run, ids: list[str], answers: Answers, now: datetime) -> None:
         """SQLite: one statement, executed for each row by the driver."""
@@ -188,12 +195,16 @@ class DayWriter:
 
 
 _SET: Final = {name for name in _COLUMNS if name not in _KEY}
-_FROM_STAGED: Final = (
-    f"INSERT INTO predictions ({', '.join(_COLUMNS)}) SELECT event_id, %(model)s, %(version)s,"  # noqa: S608 - names of ours
-    " prediction, label, probabilities, score, %(scored_for)s, %(scored_at)s, %(run_id)s"
-    f" FROM {_STAGED} ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name in _SET)
-)
+
+
+def upsert_from(staged: str) -> str:
+    """PostgreSQL's statement that takes the rows of a table, with the `constants` of a run."""
+    updated = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name in _SET)
+    return (
+        f"INSERT INTO predictions ({', '.join(_COLUMNS)}) SELECT event_id, %(model)s, %(version)s,"  # noqa: S608 - names of ours
+        " prediction, label, probabilities, score, %(scored_for)s, %(scored_at)s, %(run_id)s"
+        f" FROM {staged} ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {updated}"
+    )
 
 
 def _sqlite_upsert() -> str:
@@ -206,7 +217,8 @@ def _sqlite_upsert() -> str:
 _SQLITE_UPSERT: Final = _sqlite_upsert()
 
 
-def _constants(run: Run, now: datetime) -> dict[str, Any]:
+def constants(run: Run, now: datetime) -> dict[str, Any]:
+    """What all rows of a run have in common."""
     task = run.task
     return {
         "model": task.model,
@@ -220,7 +232,7 @@ def _constants(run: Run, now: datetime) -> dict[str, Any]:
 def _rejected(
     run: Run, rejected: Sequence[tuple[int, str | None, Rejection]], now: datetime
 ) -> list[dict[str, Any]]:
-    common = {name: value for name, value in _constants(run, now).items() if name != "scored_at"}
+    common = {name: value for name, value in constants(run, now).items() if name != "scored_at"}
     return [
         {
             **common,
