@@ -80,7 +80,7 @@ class _Nights:
     def alive(self) -> Condition:
         """Whether it comes round, or a run of its comes on."""
         age_s = CLOCK.timer() - self._progress_at
-        return Condition(age_s < _HUNG_S, f"no progress for {age_s:.0f} s")
+        return Condition(age_s < _HUNG_S, f"no progress for {age_s:.0f} s" * (age_s >= _HUNG_S))
 
     def ready(self) -> Condition:
         """Whether the last look at databases and model went well."""

@@ -120,8 +120,6 @@ def _bounds(day: Selected, parts: int) -> list[str]:
         return []
     shares = ", ".join(str(n / parts) for n in range(1, parts))
     wanted: ColumnElement[Any] = sa.literal_column(f"ARRAY[{shares}]")
-        f"ARRAY[{', '.join(str(n / parts) for n in range(1, parts))}]"
-    )
     quantiles = func.unnest(func.percentile_disc(wanted).within_group(day.key)).label("bound")
     found = select(quantiles).select_from(day.rows).where(day.condition).subquery("found")
     texts = day.connection.execute(select(func.concat(found.c.bound)))
