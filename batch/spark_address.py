@@ -12,9 +12,10 @@ from sqlalchemy import Connection
 
 from model.errors import WrongUsage
 
+APPLICATION: Final = "streamscore-spark"  # what the server calls those who read
+
 # What both libpq and the JDBC driver know, by the driver's name for it.
 _SHARED: Final = {
-    "application_name": "ApplicationName",
     "channel_binding": "channelBinding",
     "connect_timeout": "connectTimeout",
     "gssencmode": "gssEncMode",
@@ -65,4 +66,10 @@ class Address:
             del properties["sslrootcert"]
             properties["sslfactory"] = "org.postgresql.ssl.DefaultJavaSSLFactory"
         secrets = {name: given[name] for name in ("user", "password") if name in given}
-        return {"driver": "org.postgresql.Driver", "tcpKeepAlive": "true", **properties, **secrets}
+        return {
+            "driver": "org.postgresql.Driver",
+            "ApplicationName": APPLICATION,
+            "tcpKeepAlive": "true",
+            **properties,
+            **secrets,
+        }

@@ -16,6 +16,7 @@ from model.errors import SparkError, StreamscoreError
 _OURS: Final = re.compile(r"^(?:[\w.]+\.)?errors\.(\w+): (.+)$", re.MULTILINE)
 _OF_JDBC: Final = re.compile(r"org\.postgresql\.util\.PSQLException: (.+)")
 _OF_PYTHON: Final = re.compile(r"^(?!\s|org\.|java\.)([\w.]+(?:Error|Exception)): ", re.MULTILINE)
+_NO_MODULE: Final = re.compile(r"^ModuleNotFoundError: No (module named '[\w.]+')", re.MULTILINE)
 _HINT: Final = "nothing of the day was written; the next run does all of it"
 
 
@@ -43,6 +44,9 @@ def described(text: str, source: str) -> StreamscoreError:
             return kind(message, hint=_HINT)
     if found := _OF_JDBC.search(text):
         return in_words(source, found[1])
+    if missing := _NO_MODULE.search(text):
+        hint = "install it, with streamscore[batch,spark], wherever executors run"
+        return SparkError(f"an executor of Spark has no {missing[1]}", hint=hint)
     # The text of an exception of a model's may quote a row: its kind alone is named.
     python = _OF_PYTHON.findall(text)
     reason = python[-1] if python else text.partition("\n")[0][:200]

@@ -136,7 +136,8 @@ def _types(day: Selected, names: Sequence[str]) -> tuple[int, ...]:
 
 def _text(query: sa.Select[Any]) -> str:
     compiled = query.compile(
-        dialect=postgresql(paramstyle="named"),  # with another one, each % would be doubled
+        # With another style each % would be doubled.
+        dialect=postgresql(paramstyle="named"),  # type: ignore[no-untyped-call] # as it is
         compile_kwargs={"literal_binds": True},
     )
     return str(compiled)

@@ -65,11 +65,14 @@ def open_session(settings: BatchSettings) -> "SparkSession":
     jars = class_path(_DRIVER).replace(os.pathsep, ",")
     folder = _folder()
     log = folder / "spark.log"
+    wanted = properties(settings, jars, folder)
     builder = SparkSession.builder
-    for name, value in properties(settings, jars, folder).items():
+    for name, value in wanted.items():
         builder = builder.config(name, value)
+    # For Java only the property counts, for pyspark only the variable.
+    python = {"PYSPARK_PYTHON": wanted["spark.pyspark.python"]}
     try:
-        with _java_for_children(folder, log), without_warnings():
+        with _java_for_children(folder, log), _environment(python), without_warnings():
             return builder.getOrCreate()
     except (PySparkException, OSError, RuntimeError) as error:
         tail = "; ".join(_lines(log)[-_TAIL_LINES:])
