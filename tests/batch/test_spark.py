@@ -83,12 +83,21 @@ def postgres_server() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     data = str(folder / "data")
-    made = [programs / "initdb", "-D", data, "-U", "score", "-A", "scram-sha-256", "--no-sync"]
+    made: list[str | Path] = [
+        programs / "initdb",
+        "-D",
+        data,
+        "-U",
+        "score",
+        "-A",
+        "scram-sha-256",
+        "--no-sync",
+    ]
     made += ["--pwfile", str(folder / "password"), "--encoding=UTF8", "--locale=C.UTF-8"]
     subprocess.run(made, check=True, **as_user)
     options = [f"unix_socket_directories={folder}", "listen_addresses=127.0.0.1", "fsync=off"]
     given = [part for option in options for part in ("-c", option)]
-    serve = [programs / "postgres", "-D", data, "-p", str(port), *given]
+    serve: list[str | Path] = [programs / "postgres", "-D", data, "-p", str(port), *given]
     url = f"postgresql://score:{PASSWORD.replace('%', '%25')}@127.0.0.1:{port}/postgres"
     with subprocess.Popen(serve, stderr=subprocess.DEVNULL, **as_user) as server:
         try:
@@ -613,6 +622,6 @@ def test_java_is_found_and_not_asked_for_what_it_has_not(tmp_path: Path) -> None
     poor = Java(found.home, found.version, frozenset())
     write_java(poor, tmp_path / "java", tmp_path / "log")
     program = tmp_path / "java" / "bin" / "java"
-    asked = [program, "--add-modules=jdk.incubator.vector", "-Da=b c", "-version"]
+    asked: list[str | Path] = [program, "--add-modules=jdk.incubator.vector", "-Da=b c", "-version"]
     assert subprocess.run(asked, check=False, timeout=60).returncode == 0
     assert "version" in (tmp_path / "log").read_text()
