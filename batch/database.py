@@ -53,7 +53,10 @@ class Database:
         """The address without its user, its password and whatever else may be a secret."""
         if self.dialect == "sqlite":
             return f"sqlite:///{Path(self._url.database or '').resolve()}"
-        return self._url.set(username=None, password=None, query={}).render_as_string()
+        url = self._url
+        return URL.create(
+            self.dialect, host=url.host, port=url.port, database=url.database
+        ).render_as_string()
 
     @property
     def file(self) -> Path | None:
@@ -83,11 +86,14 @@ class Database:
         return in_words(self.name, self._masked(str(error)), state, lost=lost)
 
     def _masked(self, text: str) -> str:
-        password = self._url.password
-        secrets = [str(password), self._url.render_as_string(hide_password=False)]
-        for secret in secrets if password else []:
-            text = text.replace(secret, "***")
+        given = [self._url.password, *map(self._url.query.get, _SECRETS)]
+        secrets = [str(secret) for secret in given if secret]
+        for secret in (self._url.render_as_string(hide_password=False), *secrets):
+            text = text.replace(secret, "***") if secrets else text
         return text
+
+
+_SECRETS: Final = ("password", "passwd", "sslpassword")  # of drivers' parameters
 
 
 def in_words(name: str, said: str, state: str = "", *, lost: bool = False) -> DatabaseError:
@@ -100,7 +106,7 @@ def in_words(name: str, said: str, state: str = "", *, lost: bool = False) -> Da
 
 
 def _says(*parts: str) -> Callable[[str, str], bool]:
-    return lambda _, text: any(part in text for part in parts)
+    return lambda state, text: state == "" and any(part in text for part in parts)
 
 
 def _is(*states: str) -> Callable[[str, str], bool]:
@@ -128,10 +134,11 @@ _KNOWN: Final[tuple[_Known, ...]] = (
         "make room on its disk: nothing is half written, and the next run goes on",
     ),
     (
-        _says("readonly database", "read-only transaction"),
+        _says("readonly database"),
         DatabaseError,
         "give a target that may be written to",
     ),
+    (_is("25006"), DatabaseError, "give a target that may be written to"),
     (
         _is("42501"),
         DatabaseError,

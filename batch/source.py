@@ -42,6 +42,10 @@ _A_SELECT: Final = re.compile(
 )
 
 
+# What looks like one of SQLAlchemy's parameters, or like one that is escaped, is neither.
+_NO_PARAMETERS: Final = re.compile(r"\\(?=:\w*(?![:\w]))|(?<![:\w\\]):(?=\w+(?![:\w]))")
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """What is to be read: a table or view, or else the text of a SELECT; and its columns.
@@ -89,7 +93,7 @@ class Source:
     def __init__(self, database: Database, query: Query) -> None:
         self._database = database
         self._query = query
-        with database.connect(read_only=True) as connection:
+        with database.connect(read_only=True, sqlite_raw_colnames=True) as connection:
             self._rows, self._types = _described(connection, query)
         self.require(query.id_column, query.time_column)
         require_id(query.id_column, self._types[query.id_column])
@@ -152,8 +156,7 @@ def _described(
 ) -> tuple[FromClause, dict[str, TypeEngine[Any]]]:
     if query.table is not None:
         return _described_table(connection, query.table)
-    # What looks like a parameter in the text is none of ours.
-    written = sa.text(re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", query.text or ""))
+    written = sa.text(_NO_PARAMETERS.sub(r"\\\g<0>", query.text or "") + "\n")  # ends a comment
     whole = written.columns().subquery("streamscore_source")
     result = connection.execute(select(sa.text("*")).select_from(whole).where(sa.text("1 = 0")))
     names = list(result.keys())
@@ -173,7 +176,7 @@ def _described_table(
     for name, within_schema in ((table, None), (short, schema or None)):
         if inspector.has_table(name, schema=within_schema):
             types = {
-                str(each["name"]): each["type"]
+                str(each["name"]): getattr(each["type"], "data_type", each["type"])  # of a domain
                 for each in inspector.get_columns(name, schema=within_schema)
             }
             return sa.table(name, *map(column, types), schema=within_schema), types

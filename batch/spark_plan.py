@@ -15,6 +15,7 @@ from sqlalchemy import case, column, func, select
 from sqlalchemy.dialects.postgresql import dialect as postgresql
 from sqlalchemy.sql.elements import ColumnElement
 
+from batch.snapshot import ordered
 from batch.source import Selected
 
 ROWS_A_PART: Final = 500_000  # at most: a part that fails is done again
@@ -91,14 +92,15 @@ def loader(kind: int) -> Callable[[str], Any]:
 
 
 def _query(day: Selected, names: Sequence[str], types: Sequence[int], bounds: Sequence[str]) -> str:
+    key = ordered(day.key, "postgresql")
     untyped: list[ColumnElement[Any]] = [column(name) for name in names]
-    before = [(day.key < sa.literal_column(_quoted(bound)), n) for n, bound in enumerate(bounds)]
+    before = [(key < sa.literal_column(_quoted(bound)), n) for n, bound in enumerate(bounds)]
     part = case(*before, else_=len(bounds)) if before else sa.literal_column("0")
     labelled = [each.label(f"v{n}") for n, each in enumerate(untyped)]
-    inner = select(part.label("part"), *labelled).select_from(day.rows)
+    inner = select(part.label("part"), key.label("k"), *labelled).select_from(day.rows)
     cut = inner.where(day.condition, day.key.is_not(None)).subquery("cut")
     # Within a part, so that whoever asks for one part has only that one sorted.
-    number = func.row_number().over(partition_by=cut.c.part, order_by=cut.c.v0)
+    number = func.row_number().over(partition_by=cut.c.part, order_by=cut.c.k)
     values = [_travelling(cut.c[f"v{n}"], kind) for n, kind in enumerate(types)]
     called = ["id", *(f"c{n}" for n in range(len(types) - 1))]
     pairs = zip(values, called, strict=True)
@@ -120,7 +122,9 @@ def _bounds(day: Selected, parts: int) -> list[str]:
         return []
     shares = ", ".join(str(n / parts) for n in range(1, parts))
     wanted: ColumnElement[Any] = sa.literal_column(f"ARRAY[{shares}]")
-    quantiles = func.unnest(func.percentile_disc(wanted).within_group(day.key)).label("bound")
+    quantiles = func.unnest(
+        func.percentile_disc(wanted).within_group(ordered(day.key, "postgresql"))
+    ).label("bound")
     found = select(quantiles).select_from(day.rows).where(day.condition).subquery("found")
     texts = day.connection.execute(select(func.concat(found.c.bound)))
     return list(dict.fromkeys(text for (text,) in texts))

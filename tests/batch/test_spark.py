@@ -1,17 +1,11 @@
 """A day on Spark: the plain job's tables and answers, whole or not at all; on a real PostgreSQL."""
 
 import json
-import os
-import pwd
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -56,7 +50,6 @@ from runtime.settings import load_settings
 DEADLINE_S = 60.0
 DAY = date(2013, 3, 31)  # of 23 hours in Madrid
 MADRID = ZoneInfo("Europe/Madrid")
-PASSWORD = "s3cr3t-Pass%word"
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
@@ -65,56 +58,6 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"not within {DEADLINE_S:g} s: {what}")
         time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[str]:
-    """The address of a server on which databases can be made."""
-    programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
-    folder = Path(tempfile.mkdtemp(prefix="streamscore-test-"))
-    user = pwd.getpwnam("postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name)
-    as_user: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL}
-    if os.getuid() == 0:
-        as_user |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    (folder / "password").write_text(PASSWORD)
-    for path in (folder, folder / "password"):
-        os.chown(path, user.pw_uid, user.pw_gid)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = str(folder / "data")
-    made: list[str | Path] = [
-        programs / "initdb",
-        "-D",
-        data,
-        "-U",
-        "score",
-        "-A",
-        "scram-sha-256",
-        "--no-sync",
-    ]
-    made += ["--pwfile", str(folder / "password"), "--encoding=UTF8", "--locale=C.UTF-8"]
-    subprocess.run(made, check=True, **as_user)
-    options = [f"unix_socket_directories={folder}", "listen_addresses=127.0.0.1", "fsync=off"]
-    given = [part for option in options for part in ("-c", option)]
-    serve: list[str | Path] = [programs / "postgres", "-D", data, "-p", str(port), *given]
-    url = f"postgresql://score:{PASSWORD.replace('%', '%25')}@127.0.0.1:{port}/postgres"
-    with subprocess.Popen(serve, stderr=subprocess.DEVNULL, **as_user) as server:
-        try:
-            wait_until(lambda: answers(url), "PostgreSQL answers")
-            yield url
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(DEADLINE_S)
-            shutil.rmtree(folder)
-
-
-def answers(url: str) -> bool:
-    try:
-        psycopg.connect(url, connect_timeout=5).close()
-    except psycopg.OperationalError:
-        return False
-    return True
 
 
 class Nobody:
@@ -351,6 +294,22 @@ def test_a_day_is_the_same_whatever_its_time_is_stored_as(
     assert bench.rejections("spark") == bench.rejections("plain")
 
 
+@pytest.mark.parametrize("kind", ["numeric(12, 2)", "uuid", 'text COLLATE "POSIX"', "char(9)"])
+def test_an_id_of_any_type_is_the_same(bench: Bench, first: Model, kind: str) -> None:
+    """Whatever its values look like to Java, and in whatever order they are."""
+    make_numbers(bench, 400)
+    given = "md5(id::text)::uuid" if kind == "uuid" else "(id - 200)::text"
+    bench.execute(f"ALTER TABLE numbers ALTER id TYPE {kind} USING ({given})::{kind}")
+    source = bench.source("numbers")
+
+    score(bench.plain(source, first))
+    score(bench.spark(source, first))
+
+    assert len(bench.predictions("plain")) > 200
+    assert bench.predictions("spark") == bench.predictions("plain")
+    assert bench.rejections("spark") == bench.rejections("plain")
+
+
 def test_a_query_is_read_as_a_table_is(bench: Bench, first: Model) -> None:
     """With the signs that SQLAlchemy and JDBC take for parameters."""
     make_numbers(bench)
@@ -556,15 +515,17 @@ def test_an_address_is_what_the_connection_is(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A password that libpq found elsewhere is in it; it is never in the URL, nor shown."""
-    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    password = str(make_url(bench.url).password)
+    monkeypatch.setenv("PGPASSWORD", password)
     url = make_url(bench.url)._replace(password=None).update_query_dict({"sslmode": "disable"})
     with Database(url.render_as_string()).connect() as connection:
         address = Address.of(connection)
-    assert address.jdbc_url() == f"jdbc:postgresql://127.0.0.1:{url.port}/{url.database}"
+    assert address.jdbc_url() == f"jdbc:postgresql://{url.host}:{url.port}/{url.database}"
     found = address.jdbc_properties()
-    assert (found["user"], found["password"], found["sslmode"]) == ("score", PASSWORD, "disable")
+    assert (found["user"], found["password"]) == (url.username, password)
+    assert found["sslmode"] == "disable"
     assert "statement_timeout" in found["options"]
-    assert PASSWORD not in repr(address)
+    assert password not in repr(address)
     with pytest.raises(WrongUsage, match="Unix socket"):
         Address({"host": "/run", "port": "5432", "dbname": "a"}).jdbc_url()
     root = Address({"host": "::1", "port": "1", "dbname": "a/b", "sslrootcert": "system"})
