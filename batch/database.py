@@ -83,12 +83,7 @@ class Database:
 
     def _in_words(self, error: BaseException | None, *, lost: bool) -> DatabaseError:
         state = str(getattr(error, "sqlstate", None) or "")
-        said = self._masked(str(error)).strip().partition("\n")[0]
-        for applies, kind, hint in _KNOWN:
-            if applies(state, said.lower()):
-                return kind(f"{self.name}: {said}", hint=hint)
-        kind = DatabaseUnavailable if lost else DatabaseError
-        return kind(f"{self.name}: {said}")
+        return in_words(self.name, self._masked(str(error)), state, lost=lost)
 
     def _masked(self, text: str) -> str:
         given = [self._url.password, *map(self._url.query.get, _SECRETS)]
@@ -99,6 +94,15 @@ class Database:
 
 
 _SECRETS: Final = ("password", "passwd", "sslpassword")  # of drivers' parameters
+
+
+def in_words(name: str, said: str, state: str = "", *, lost: bool = False) -> DatabaseError:
+    """What a driver said of a database, as an error of ours; `state` is the SQLSTATE, if any."""
+    said = said.strip().partition("\n")[0]
+    for applies, kind, hint in _KNOWN:
+        if applies(state, said.lower()):
+            return kind(f"{name}: {said}", hint=hint)
+    return (DatabaseUnavailable if lost else DatabaseError)(f"{name}: {said}")
 
 
 def _says(*parts: str) -> Callable[[str, str], bool]:

@@ -138,21 +138,23 @@ class Job:
                 run = _moved(run, Chunk([], None, [(n, None, NO_ID) for n in numbers]))
                 yield Chunk([], None, [(n, None, NO_ID) for n in numbers]), run
         for rows in snapshot.chunks(run.position, self.chunk_rows):
-            chunk = self._scored(rows, run.rows_read)
+            chunk = score_rows(self.model, rows, run.rows_read)
             run = replace(_moved(run, chunk), position=_as_json(rows[-1][0]))
             yield chunk, run
 
-    def _scored(self, rows: Sequence[Row], done: int) -> Chunk:
-        ids, *columns = _columns(rows)
-        decoded = decode_rows(self.model.signature, ids, columns)
-        scores = self.model.scorer.score(decoded.table)
-        refused = dict(decoded.rejections)
-        refused |= {int(decoded.positions[row]): why for row, why in scores.failed.items()}
-        texts: list[Any] = decoded.ids
-        if refused:
-            texts = [decoded.ids[row] for row in decoded.positions[scores.positions].tolist()]
-        rejected = [(done + row + 1, decoded.ids[row], refused[row]) for row in sorted(refused)]
-        return Chunk(texts, scores.answers, rejected)
+
+def score_rows(model: "Model", rows: Sequence[Row], done: int) -> Chunk:
+    """Score rows that have an id, those of one id next to each other; `done` came before them."""
+    ids, *columns = _columns(rows)
+    decoded = decode_rows(model.signature, ids, columns)
+    scores = model.scorer.score(decoded.table)
+    refused = dict(decoded.rejections)
+    refused |= {int(decoded.positions[row]): why for row, why in scores.failed.items()}
+    texts: list[Any] = decoded.ids
+    if refused:
+        texts = [decoded.ids[row] for row in decoded.positions[scores.positions].tolist()]
+    rejected = [(done + row + 1, decoded.ids[row], refused[row]) for row in sorted(refused)]
+    return Chunk(texts, scores.answers, rejected)
 
 
 def _continues(run: Run, snapshot: Snapshot) -> bool:

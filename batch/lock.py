@@ -23,6 +23,12 @@ from model.errors import DatabaseError, RunTaken
 LEASE: Final = timedelta(minutes=10)
 
 
+def lock_number(task: Task) -> int:
+    """The number of a day's lock: the same for all versions of the model."""
+    name = f"{task.model} {task.source} {task.window.day}"
+    return int.from_bytes(sha256(name.encode()).digest()[:8], signed=True)
+
+
 @contextmanager
 def day_lock(
     connection: Connection, task: Task, file: Path | None, now: datetime
@@ -31,8 +37,7 @@ def day_lock(
 
     `file` is that of an SQLite database. Raises RunTaken where another process holds the day.
     """
-    name = f"{task.model} {task.source} {task.window.day}"  # the same for all versions
-    number = int.from_bytes(sha256(name.encode()).digest()[:8], signed=True)
+    number = lock_number(task)
     if file is not None:
         with _file_lock(file.with_name(f"{file.name}.lock"), abs(number) >> 1, task):
             yield

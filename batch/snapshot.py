@@ -75,7 +75,7 @@ def _same(one: object, other: object) -> bool:
     return one == other or str(one) == str(other)
 
 
-def _ordered(key: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
+def ordered(key: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
     """The id as it is ordered by: so that rows of one id, and these alone, stand together.
 
     A collation may take "a" for "A", and what has no type in SQLite may hold both 5 and "5". An
@@ -105,7 +105,7 @@ class Streamed(Snapshot):
         within: ColumnElement[bool],
     ) -> None:
         self._connection = connection
-        self._key = _ordered(key, connection.dialect.name)
+        self._key = ordered(key, connection.dialect.name)
         self._kind = key.type
         self._counts = select(func.count(), func.count(key)).select_from(source).where(within)
         untyped: list[ColumnElement[Any]] = [
@@ -176,7 +176,7 @@ class Copied(Snapshot):
         connection.exec_driver_sql(f"CREATE TABLE temp.{_COPY} (n INTEGER PRIMARY KEY, {kept})")
         untyped: list[ColumnElement[Any]] = [column(name) for name in (key.name, *columns)]
         rows = select(*untyped).select_from(source).where(within, key.is_not(None))
-        rows = rows.order_by(_ordered(key, "sqlite"))
+        rows = rows.order_by(ordered(key, "sqlite"))
         connection.execute(sa.insert(copy).from_select(names, rows))
         self.rows = connection.execute(select(func.count()).select_from(copy)).scalar_one()
         missing = select(func.count()).select_from(source).where(within, key.is_(None))

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause, column, inspect, select
 from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import NullType, TypeEngine
 
 from batch.database import Database
@@ -72,6 +73,16 @@ def read_query(file: Path) -> str:
     return query
 
 
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A day's rows of a source, and a connection that sees one state of them."""
+
+    connection: Connection
+    rows: FromClause
+    key: ColumnElement[Any]
+    condition: ColumnElement[bool]
+
+
 class Source:
     """A query on a database.
 
@@ -86,6 +97,11 @@ class Source:
             self._rows, self._types = _described(connection, query)
         self.require(query.id_column, query.time_column)
         require_id(query.id_column, self._types[query.id_column])
+
+    @property
+    def dialect(self) -> str:
+        """What kind of database it is on."""
+        return self._database.dialect
 
     @property
     def name(self) -> str:
@@ -115,21 +131,26 @@ class Source:
     @contextmanager
     def day(self, window: Window, columns: Sequence[str]) -> Iterator[Snapshot]:
         """One state of a day's ids and `columns`, for the block."""
-        query, dialect = self._query, self._database.dialect
+        kind: type[Copied | Streamed] = Copied if self.dialect == "sqlite" else Streamed
+        with self.selected(window) as day:
+            snapshot = kind(day.connection, day.rows, day.key, columns, day.condition)
+            snapshot.errors = self._database.errors  # so that a run is told which one failed
+            yield snapshot
+
+    @contextmanager
+    def selected(self, window: Window) -> Iterator[Selected]:
+        """A day that is yet to be read, in one state of the database, for the block."""
+        query, dialect = self._query, self.dialect
         key = column(query.id_column, self._types[query.id_column])
         options = _ONE_STATE.get(dialect, {})
         with self._database.connect(read_only=True, **options) as connection:
-            snapshot: Snapshot
             when = (query.time_column, window, query.stored_zone)
             if dialect == "sqlite":
                 condition = within_stored_text(connection, self._rows, *when)
-                snapshot = Copied(connection, self._rows, key, columns, condition)
             else:
                 kind = self._types[query.time_column]
                 condition = within(query.time_column, kind, window, query.stored_zone)
-                snapshot = Streamed(connection, self._rows, key, columns, condition)
-            snapshot.errors = self._database.errors  # so that a run is told which one failed
-            yield snapshot
+            yield Selected(connection, self._rows, key, condition)
 
 
 def _described(

@@ -22,6 +22,7 @@
     │   ├── DatabaseUnavailable it did not answer, or went away: it may come back
     │   ├── RunTaken            another process is at work on the same day
     │   └── RunStopped          a run was told to stop before its day was complete
+    ├── SparkError              Apache Spark cannot be used, or a task of it failed
     └── ReactionFailed          a webhook or command did not accept a prediction
 
 An event that cannot be scored is no error but a `Rejection` (model/rejection.py):
@@ -123,6 +124,10 @@ class RunTaken(DatabaseError):
 
 class RunStopped(DatabaseError):
     """A run was told to stop before its day was complete: the next one goes on from there."""
+
+
+class SparkError(StreamscoreError):
+    """Apache Spark cannot be used, or a task of it failed; nothing is half written."""
 
 
 class ReactionFailed(StreamscoreError):
