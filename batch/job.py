@@ -19,6 +19,8 @@ from batch.tables import COMPLETE, FAILED, INTERRUPTED
 from batch.target import Chunk, DayWriter, Target
 from model.bundle import Model
 from model.errors import DatabaseError, RunStopped, StreamscoreError
+from model.profile import Profile, from_json, merged
+from model.profiler import Profiler
 from model.rows import NO_ID, decode_rows
 
 _log = structlog.get_logger("streamscore.batch")
@@ -130,12 +132,14 @@ class Job:
                 numbers = range(start + 1, end + 1)
                 run = _moved(run, Chunk([], None, [(n, None, NO_ID) for n in numbers]))
                 yield Chunk([], None, [(n, None, NO_ID) for n in numbers]), run
+        profiler = Profiler(self.model.signature, self.model.baseline)
         for rows in snapshot.chunks(run.position, self.chunk_rows):
-            chunk = self._scored(rows, run.rows_read)
-            run = replace(_moved(run, chunk), position=_as_json(rows[-1][0]))
+            chunk, seen = self._scored(rows, run.rows_read, profiler)
+            profile = _added(run.profile, seen)
+            run = replace(_moved(run, chunk), position=_as_json(rows[-1][0]), profile=profile)
             yield chunk, run
 
-    def _scored(self, rows: Sequence[Row], done: int) -> Chunk:
+    def _scored(self, rows: Sequence[Row], done: int, profiler: Profiler) -> tuple[Chunk, Profile]:
         ids, *columns = zip(*rows, strict=True)
         decoded = decode_rows(self.model.signature, ids, columns)
         scores = self.model.scorer.score(decoded.table)
@@ -145,7 +149,8 @@ class Job:
         if refused:
             texts = [decoded.ids[row] for row in decoded.positions[scores.positions].tolist()]
         rejected = [(done + row + 1, decoded.ids[row], refused[row]) for row in sorted(refused)]
-        return Chunk(texts, scores.answers, rejected)
+        profile = profiler.count(decoded.table, scores.positions, scores.answers)
+        return Chunk(texts, scores.answers, rejected), profile
 
 
 def _continues(run: Run, snapshot: Snapshot) -> bool:
@@ -162,6 +167,13 @@ def _moved(run: Run, chunk: Chunk) -> Run:
         rows_scored=run.rows_scored + len(chunk.ids),
         rows_rejected=run.rows_rejected + len(chunk.rejected),
     )
+
+
+def _added(before: object, seen: Profile) -> dict[str, Any]:
+    """The run's profile with a chunk's; the chunk's alone where the run has none that fits."""
+    earlier = from_json(before)
+    whole = None if earlier is None else merged(earlier, seen)
+    return (whole or seen).to_json()
 
 
 def _as_json(row_id: object) -> str | int:

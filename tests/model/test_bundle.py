@@ -38,7 +38,14 @@ from model.errors import (
 from model.event import encode_event
 from model.store import Store
 
-FILES = ["card.json", "checksums.json", "golden.json", "model.skops", "signature.json"]
+FILES = [
+    "baseline.json",
+    "card.json",
+    "checksums.json",
+    "golden.json",
+    "model.skops",
+    "signature.json",
+]
 AT = datetime(2013, 12, 1, 10, 15, tzinfo=UTC)
 
 
