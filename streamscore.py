@@ -42,6 +42,9 @@ COMMANDS = {
     ),
     "subscribe": _Target("subscriber.command:subscribe", "Read predictions and react to them."),
     "dead-letters": _Target("dead_letters.command:app", "List, show and replay dead letters."),
+    "batch": _Target(
+        "batch.command:app", "Score the rows of a database: a day, many days, every night."
+    ),
     "doctor": _Target(
         "runtime.doctor_command:doctor", "Check broker, topics and model, and say how to mend them."
     ),

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -13,10 +13,12 @@ from batch.job import Clock, Job
 from batch.runs import Task
 from batch.source import Query, Source, read_query
 from batch.target import Target
-from model.bundle import Model, load_model
 from model.errors import WrongUsage
 from model.store import BundleRef, Store
 from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from model.bundle import Model
 
 _log = structlog.get_logger("streamscore.batch")
 
@@ -56,8 +58,10 @@ def resolve_model(settings: Settings) -> BundleRef:
     return Store(settings.store).resolve(settings.batch.model)
 
 
-def load(settings: Settings, ref: BundleRef) -> Model:
+def load(settings: Settings, ref: BundleRef) -> "Model":
     """Load that version; warnings about it are logged."""
+    from model.bundle import load_model  # noqa: PLC0415 - scikit-learn takes a second
+
     model = load_model(
         f"{ref.name}:{ref.version}",
         store=settings.store,
@@ -83,7 +87,7 @@ def build_job(
     settings: Settings,
     source: Source,
     target: Target,
-    model: Model,
+    model: "Model",
     stopped: Callable[[], bool],
 ) -> Job:
     """What scores days. Raises SourceUnfit where the source does not fit the model."""

@@ -3,25 +3,32 @@
 Decides what a day needs; how it is read is batch/snapshot.py, how it is written batch/target.py.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from batch.answers import AnswerColumns
+from batch.day import Window
 from batch.runs import Run, Task
 from batch.snapshot import Row, Snapshot
 from batch.source import Source
 from batch.tables import COMPLETE, FAILED, INTERRUPTED
 from batch.target import Chunk, DayWriter, Target
-from model.bundle import Model
 from model.errors import DatabaseError, RunStopped, StreamscoreError
 from model.profile import Profile, from_json, merged
 from model.profiler import Profiler
+from model.rejection import Rejection
 from model.rows import NO_ID, decode_rows
+from model.signature import Signature
+
+if TYPE_CHECKING:
+    from model.bundle import Model
 
 _log = structlog.get_logger("streamscore.batch")
 
@@ -61,7 +68,7 @@ class Job:
 
     source: Source
     target: Target
-    model: Model
+    model: "Model"
     columns: Sequence[str]
     chunk_rows: int
     clock: Clock
@@ -140,7 +147,7 @@ class Job:
             yield chunk, run
 
     def _scored(self, rows: Sequence[Row], done: int, profiler: Profiler) -> tuple[Chunk, Profile]:
-        ids, *columns = zip(*rows, strict=True)
+        ids, *columns = _columns(rows)
         decoded = decode_rows(self.model.signature, ids, columns)
         scores = self.model.scorer.score(decoded.table)
         refused = dict(decoded.rejections)
@@ -158,6 +165,11 @@ def _continues(run: Run, snapshot: Snapshot) -> bool:
     if run.position is None:
         return bool(run.rows_read <= snapshot.nulls)
     return run.rows_read - snapshot.nulls == snapshot.until(run.position)
+
+
+def _columns(rows: Sequence[Row]) -> list[list[Any]]:
+    """Rows as columns; a quarter of what zip(*rows) takes for some thousand rows."""
+    return [list(map(itemgetter(at), rows)) for at in range(len(rows[0]))]
 
 
 def _moved(run: Run, chunk: Chunk) -> Run:
@@ -178,3 +190,30 @@ def _added(before: object, seen: Profile) -> dict[str, Any]:
 
 def _as_json(row_id: object) -> str | int:
     return row_id if isinstance(row_id, int) else str(row_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a day holds: its rows, and how many of them are refused for which cause."""
+
+    rows: int
+    rejected: Counter[Rejection]
+
+
+def check_day(  # noqa: PLR0913, PLR0917 - what a day is read with
+    source: Source,
+    signature: Signature,
+    columns: Sequence[str],
+    window: Window,
+    chunk_rows: int,
+    progress: Progress,
+) -> Found:
+    """Read and validate a day, without scoring or writing anything. Raises as `score_day`."""
+    with source.day(window, columns) as snapshot:
+        progress.expect(snapshot.nulls + snapshot.rows)
+        rejected = Counter({NO_ID: snapshot.nulls} if snapshot.nulls else {})
+        for rows in snapshot.chunks(None, chunk_rows):
+            ids, *values = _columns(rows)
+            rejected.update(decode_rows(signature, ids, values).rejections.values())
+            progress.advance(len(rows))
+        return Found(snapshot.nulls + snapshot.rows, rejected)

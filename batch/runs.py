@@ -64,14 +64,20 @@ def latest(connection: Connection, task: Task) -> Run | None:
     return None if found is None else _run(dict(found))
 
 
-def complete_days(connection: Connection, task: Task, days: Collection[date]) -> set[date]:
-    """The days whose last run is complete, and of the task's version."""
+def complete_days(
+    connection: Connection, task: Task, days: Collection[date], *, any_version: bool
+) -> set[date]:
+    """The days whose last run is complete, and of the task's version unless any will do."""
     columns = (runs.c.scored_for, runs.c.state, runs.c.version)
     of_model = and_(runs.c.model == task.model, runs.c.source == task.source)
     within = runs.c.scored_for.between(min(days), max(days))
     ordered = select(*columns).where(of_model, within).order_by(runs.c.started_at)
     last = {day: (state, version) for day, state, version in connection.execute(ordered)}
-    return {day for day in days if last.get(day) == (COMPLETE, task.version)}
+    return {
+        day
+        for day, (state, version) in last.items()
+        if state == COMPLETE and (any_version or version == task.version)
+    }.intersection(days)
 
 
 def begin(connection: Connection, task: Task, now: datetime) -> Run:

@@ -85,11 +85,10 @@ class Streamed(Snapshot):
         rows = self._select.order_by(self._key)
         if after is not None:
             rows = rows.where(self._key > self._bound(after))
-        with self._connection.execution_options(stream_results=True, max_row_buffer=size).execute(
-            rows
-        ) as result:
-            while fetched := result.fetchmany(size):
-                yield list(fetched)
+        with self._connection.execution_options(stream_results=True).execute(rows) as result:
+            # By the driver itself: rows that SQLAlchemy wraps cost as much again.
+            while fetched := result.cursor.fetchmany(size):
+                yield fetched
 
     def _bound(self, position: object) -> ColumnElement[Any]:
         kind = self._key.type
@@ -132,7 +131,8 @@ class Copied(Snapshot):
         self.nulls = connection.execute(missing).scalar_one()
         connection.commit()  # the source is free again
         self._copy = copy
-        self._page = f"SELECT * FROM temp.{_COPY} WHERE n > ? ORDER BY n LIMIT ?"  # noqa: S608 - our own name
+        page = f"SELECT {kept} FROM temp.{_COPY} WHERE n > ? ORDER BY n LIMIT ?"  # noqa: S608 - names of ours
+        self._page = page
 
     def until(self, position: object) -> int:
         """How many rows come up to that id."""
@@ -146,16 +146,18 @@ class Copied(Snapshot):
             page = self._read(last, size)
             if not page:
                 return
-            last = page[-1][0]
-            yield [row[1:] for row in page]
+            last += len(page)  # it was filled in order, and nothing was taken out
+            yield page
 
     def _read(self, last: int, size: int) -> list[Row]:
+        # By the driver itself: rows that SQLAlchemy wraps cost as much again.
+        driver: Any = self._connection.connection.driver_connection
         try:
-            return list(self._connection.exec_driver_sql(self._page, (last, size)).fetchall())
-        except sa.exc.OperationalError as error:
-            driver: Any = self._connection.connection.driver_connection
+            rows: list[Row] = driver.execute(self._page, (last, size)).fetchall()
+        except self._connection.dialect.loaded_dbapi.OperationalError as error:
             if "decode to UTF-8" not in str(error) or driver.text_factory is not str:
                 raise
             # Such a text is for its row alone to be refused.
             driver.text_factory = lambda given: given.decode("utf-8", "surrogateescape")
             return self._read(last, size)
+        return rows

@@ -22,7 +22,6 @@ from consumer.identity import WorkerIdentity, claim_identity
 from consumer.loop import Clock, Limits, Scoring, ScoringLoop
 from consumer.pipeline import Identity, Pipeline, Target
 from consumer.source import Source
-from consumer.stop import Stop
 from consumer.transaction import AtLeastOnce, ExactlyOnce, Outbox, Sink
 from consumer.vitals import Vitals
 from model import load
@@ -33,6 +32,7 @@ from runtime.clients import consumer_properties, open_consumer, open_producer, p
 from runtime.health import HealthServer
 from runtime.retry import Backoff
 from runtime.settings import Settings
+from runtime.stop import Stop
 from runtime.telemetry import Metrics, configure_logging
 from runtime.topics import dead_letter_topic, record_limits, require_topics
 

@@ -161,7 +161,7 @@ def _usual(feature: Feature, values: Sequence[Any]) -> npt.NDArray[Any] | None:
             return array if sound.all() else None
         case Kind.INTEGER if feature.dtype in _WIDE:
             return np.array(values, dtype=feature.dtype)
-        case Kind.STRING if not all(map(_has_bytes, values)):
+        case Kind.STRING if not _has_bytes("".join(filter(None, values))):
             return None
         case Kind.STRING | Kind.BOOLEAN:
             return build_column(feature, list(values))
@@ -176,8 +176,8 @@ def _floats(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
         return None
 
 
-def _has_bytes(text: str | None) -> bool:
-    return text is None or text.isascii() or isfinite(_bytes(text))
+def _has_bytes(text: str) -> bool:
+    return isfinite(_bytes(text))
 
 
 def _unusual(

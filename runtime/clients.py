@@ -14,7 +14,8 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[a
 from model.errors import BrokerError, BrokerUnreachable, SettingsError, StreamscoreError
 from runtime.client_log import ClientLog
 from runtime.kafka_errors import broker_error, describe_error
-from runtime.settings import MASK, Settings, secrets
+from runtime.masking import MASK, secrets
+from runtime.settings import Settings
 
 # What librdkafka reads ahead, in bounded memory: two batches of small events; of larger ones a
 # batch is what fits. Where enough was read it waits before it asks for more: by default a second,

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from model.errors import SettingsError
+from runtime.masking import mask_address, mask_properties
 from runtime.settings_sources import (
     Given,
     Key,
@@ -22,13 +23,7 @@ from runtime.settings_sources import (
     unknown,
 )
 
-MASK = "********"
-
-_SECRET = re.compile(
-    r"password|passphrase|secret|credential|token|jaas|private\.key|oauthbearer\.config|kinit\.cmd"
-    r"|\.pem$"
-)
-_NO_SECRET = re.compile(r"\.(location|file|url|type|mode)$")
+_ADDRESSES = ("source", "target")  # of databases: they may hold a password
 
 _OWN_SETTING = {
     "acks": "consumer.guarantee",
@@ -84,7 +79,6 @@ def _lower(given: object) -> object:
 
 
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-Address = Annotated[str, Field(repr=False)]  # of a database: it may hold a password
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -158,19 +152,23 @@ class ModelSettings(_Section):
 class BatchSettings(_Section):
     """The scoring job over a database: what its commands take where a flag is not given."""
 
-    source: Address | None = None
+    source: str | None = None
     table: str | None = None
     query: Path | None = None
     id_column: str = "id"
     time_column: str | None = None
     outcome_column: str | None = None  # the truth, once it is known
-    target: Address = "sqlite:///.streamscore/predictions.db"
+    target: str = "sqlite:///.streamscore/predictions.db"
     model: str | None = None
     time_zone: str = "UTC"  # whose days are meant
     stored_time_zone: str = "UTC"  # of times that are stored without one
     chunk_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     retry_attempts: Annotated[int, Field(ge=0, le=1000)] = 5
     retry_cap_s: Seconds = 30.0
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
+        for name, value in super().__repr_args__():
+            yield name, mask_address(str(value)) if name in _ADDRESSES and value else value
 
 
 class Settings(_Section):
@@ -225,25 +223,13 @@ def load_settings(
         raise SettingsError(_in_words(error, given)) from None  # its cause would show the input
 
 
-def mask_properties(properties: Mapping[str, str]) -> dict[str, str]:
-    """The librdkafka properties with every secret replaced by `MASK`."""
-    return {name: MASK if _is_secret(name) else value for name, value in properties.items()}
-
-
-def secrets(properties: Mapping[str, object]) -> list[str]:
-    """The secret values among librdkafka properties, to take out of a text."""
-    return [str(value) for name, value in properties.items() if value and _is_secret(name)]
-
-
 def masked(settings: Settings) -> dict[str, object]:
     """The settings as nested JSON values, secrets masked: for people and for logs."""
     plain: dict[str, object] = settings.model_dump(mode="json")
     plain["kafka"] = mask_properties(settings.kafka)
+    batch = settings.batch.model_dump(mode="json")
+    plain["batch"] = batch | {name: mask_address(batch[name]) for name in _ADDRESSES if batch[name]}
     return plain
-
-
-def _is_secret(name: str) -> bool:
-    return _SECRET.search(name) is not None and _NO_SECRET.search(name) is None
 
 
 def _keys(section: type[BaseModel], prefix: Key = ()) -> Iterator[Key]:

@@ -25,6 +25,9 @@ from runtime.version import version
 RESULTS = ("predicted", "dead_letter", "skipped")
 STAGES = ("poll", "decode", "score", "encode", "publish", "commit")
 
+BATCH_DAYS = ("complete", "failed")
+BATCH_ROWS = ("predicted", "rejected")
+
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 _STAGE_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 _LATENCY_BUCKETS = (
@@ -114,6 +117,41 @@ class Metrics:
                 "confluent_kafka": importlib.metadata.version("confluent-kafka"),
             }
         )
+
+
+class BatchMetrics:
+    """Every metric of the scheduler of batch runs, registered in `registry`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        # Days that were tried, by what became of them; a day that failed is tried again.
+        self.days = Counter(
+            "streamscore_batch_days_total", "Days tried, by result.", ["result"], registry=registry
+        )
+        # Rows that are done (committed), by what became of them.
+        self.rows = Counter(
+            "streamscore_batch_rows_total", "Rows done, by result.", ["result"], registry=registry
+        )
+        # Days that are due and not complete: alert on it where it stays above 0.
+        self.missing_days = Gauge(
+            "streamscore_batch_missing_days", "Days due and not yet complete.", registry=registry
+        )
+        # The end of the newest day that is complete: alert on its age.
+        self.complete_until_timestamp_seconds = Gauge(
+            "streamscore_batch_complete_until_timestamp_seconds",
+            "Unix time of the end of the newest complete day.",
+            registry=registry,
+        )
+        # Stands still when a run hangs: alert on its age.
+        self.last_progress_timestamp_seconds = Gauge(
+            "streamscore_batch_last_progress_timestamp_seconds",
+            "Unix time at which the scheduler, or a chunk of its run, last came round.",
+            registry=registry,
+        )
+        for result in BATCH_DAYS:
+            self.days.labels(result)
+        for result in BATCH_ROWS:
+            self.rows.labels(result)
 
 
 class LatencyHistogram(Collector):

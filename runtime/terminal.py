@@ -128,7 +128,14 @@ def progress(doing: str, total: float | None = None, *, unit: str = "") -> Itera
     if not sys.stderr.isatty():
         yield _Unseen()
         return
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         SpinnerColumn(),
@@ -136,6 +143,8 @@ def progress(doing: str, total: float | None = None, *, unit: str = "") -> Itera
         BarColumn(),
         TextColumn("{task.fields[done]}", markup=False),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=err(), transient=True) as shown:
         task = shown.add_task(doing, total=total, done="")
@@ -144,7 +153,8 @@ def progress(doing: str, total: float | None = None, *, unit: str = "") -> Itera
             shown.update(task, advance=advance, total=total)
             state = shown.tasks[0]
             goal = "" if state.total is None else f"/{state.total:,.0f}"
-            shown.update(task, done=f"{state.completed:,.0f}{goal} {unit}".strip())
+            rate = f", {state.speed:,.0f}/s" if state.speed else ""
+            shown.update(task, done=f"{state.completed:,.0f}{goal} {unit}{rate}".strip())
 
         yield _Shown(update)
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import SettingsError
-from runtime.settings import MASK, Settings, load_settings, mask_properties, masked, secrets
+from runtime.masking import MASK, mask_address, mask_properties, secrets
+from runtime.settings import Settings, load_settings, masked
 
 SECRET = "geheim-8f2a"
 
@@ -348,3 +349,23 @@ def test_whatever_the_environment_holds_there_are_settings_or_a_settings_error(
     with contextlib.suppress(SettingsError):
         settings = load_settings(environ=environ, directory=Path("/nonexistent"))
         assert isinstance(settings, Settings)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://u:secret@h:5432/d", f"postgresql://u:{MASK}@h:5432/d"),
+        ("postgresql://u:s%40c:r/t@h/d?a=b", f"postgresql://u:{MASK}@h/d?a=b"),
+        (
+            "postgresql://h/d?user=u&password=secret&x=1",
+            f"postgresql://h/d?user=u&password={MASK}&x=1",
+        ),
+        ("sqlite:///file.db", "sqlite:///file.db"),
+    ],
+)
+def test_the_address_of_a_database_is_shown_without_its_password(address: str, shown: str) -> None:
+    """Neither the function nor the settings show a password."""
+    assert mask_address(address) == shown
+    settings = load_settings({"batch.source": address, "batch.target": address}, environ={})
+    assert "secret" not in repr(settings)
+    assert "secret" not in str(masked(settings))

@@ -1,4 +1,4 @@
-"""When a worker is to stop, and the deadline that it then has."""
+"""When a process is to stop, and the deadline that it then has."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-_log = structlog.get_logger("streamscore.consumer")
+_log = structlog.get_logger("streamscore")
 
 _LOOK_S: Final = 0.05
 

@@ -1,0 +1,46 @@
+"""A worker of `streamscore batch backfill --parallel`: batch/pool.py speaks with it."""
+
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+import sys
+from datetime import date
+
+from threadpoolctl import threadpool_limits
+
+from batch.days import Days
+from batch.work import Work, report_on
+from model.errors import StreamscoreError
+from runtime.stop import Stop
+from runtime.telemetry import configure_logging
+from runtime.terminal import print_error
+
+
+def main() -> int:
+    """Score the days on standard input, a line each, and answer each on standard output."""
+    work = Work.from_json(sys.stdin.buffer.readline())
+    configure_logging(work.settings.log)
+    stop = Stop(work.settings.consumer.shutdown_timeout_s, parent=os.getppid())
+    stop.on_signals()
+    try:
+        _serve(work, stop)
+    except StreamscoreError as error:
+        print_error(str(error), error.hint)
+        return error.exit_code
+    return 0
+
+
+def _serve(work: Work, stop: Stop) -> None:
+    with threadpool_limits(1):
+        days = Days(work.settings, stop, engine=work.engine)
+        for line in sys.stdin.buffer:
+            if stop.requested():
+                return
+            report = report_on(days, date.fromisoformat(line.decode().strip()), again=work.again)
+            sys.stdout.buffer.write(report.to_json() + b"\n")
+            sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

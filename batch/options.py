@@ -1,0 +1,86 @@
+"""The options that the batch commands share, and the settings that they make."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from runtime.settings import Settings
+
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="The database to read.  (setting: batch.source)",
+        show_default=False,
+    ),
+]
+TableOption = Annotated[
+    str | None,
+    typer.Option(metavar="T", help="The table or view to read.  (setting: batch.table)"),
+]
+QueryOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A SELECT to read instead of a table.  (setting: batch.query)"
+    ),
+]
+IdOption = Annotated[
+    str | None,
+    typer.Option(metavar="C", help="The column that names a row.  (setting: batch.id_column; id)"),
+]
+TimeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="C", help="The column that tells a row's day.  (setting: batch.time_column)"
+    ),
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="The predictions database.  (setting: batch.target; .streamscore/predictions.db)",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME@ALIAS",
+        help="The model that scores (or NAME:VERSION).  (setting: batch.model)",
+    ),
+]
+DateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--date",
+        metavar="YYYY-MM-DD",
+        help="The day.  [default: yesterday, in the time zone of the settings]",
+        show_default=False,
+    ),
+]
+
+
+def settings_of(**batch: Any) -> "Settings":  # noqa: ANN401 - flags as they come
+    """The settings, with these flags of the section `batch` on top; `store` is one of its own."""
+    from runtime.settings import load_settings
+
+    store = batch.pop("store", None)
+    return load_settings({"store": store} | {f"batch.{name}": batch[name] for name in batch})
+
+
+def day_of(settings: "Settings", given: str | None) -> "date":
+    """The day that was given, or yesterday. Raises WrongUsage for one that is not over yet."""
+    from batch.assembly import CLOCK
+    from batch.day import parse_day, yesterday, zone
+    from model.errors import WrongUsage
+
+    last = yesterday(CLOCK.now(), zone(settings.batch.time_zone))
+    day = last if given is None else parse_day(given)
+    if day > last:
+        where = settings.batch.time_zone
+        raise WrongUsage(f"{day} is not over yet in {where}", hint=f"the last whole day is {last}")
+    return day
