@@ -62,6 +62,8 @@ def read_files(folder: Path) -> dict[str, bytes]:
     except OSError as error:
         msg = f"the bundle {folder} cannot be read: {error.strerror}"
         raise ModelError(msg, hint="mend its permissions") from error
+    if missing := [name for name in _OPTIONAL if name in checksums and name not in names]:
+        raise _tampered(folder, f"{', '.join(missing)} is missing")
     if set(checksums) != set(present):
         raise _tampered(folder, f"{CHECKSUMS} does not name the files")
     for name, data in files.items():
