@@ -52,7 +52,11 @@ class Condition:
 
     def holds(self, fields: Fields) -> bool:
         """Tell whether the condition is true for these fields; False where it is unknown."""
-        return evaluation.truth(self._evaluate(fields)) is True
+        return self.verdict(fields) is True
+
+    def verdict(self, fields: Fields) -> bool | None:
+        """Tell whether it is true; None where that is unknown."""
+        return evaluation.truth(self._evaluate(fields))
 
 
 def parse_condition(text: str, shape: Shape) -> Condition:
