@@ -47,6 +47,7 @@ class Group:
     rows: int
     share: float
     figure: float | None
+    is_rest: bool  # of all other values, or of none
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ def _day(day: date, ran: Sequence[Ran]) -> DayFigures:
     labels = profile.labels if profile else None
     states = [each.state for each in runs if not each.is_complete]
     mean = None
-    if number is not None and number.total is not None and sum(number.counts):
+    if number is not None and number.total is not None and any(number.counts):
         mean = number.total / sum(number.counts)
     return DayFigures(
         day=day,
@@ -261,7 +262,7 @@ def _segments(profile: Profile | None, label: str | None) -> tuple[SegmentFigure
 
 
 def _segment(segment: Segment, label: int | None) -> SegmentFigures:
-    total = sum(segment.rows)
+    total, named = sum(segment.rows), len(segment.categories)
     groups = []
     for place, (name, rows) in enumerate(
         zip([*segment.categories, "all others", "missing"], segment.rows, strict=True)
@@ -272,5 +273,6 @@ def _segment(segment: Segment, label: int | None) -> SegmentFigures:
         elif segment.totals is not None and rows:
             figure = segment.totals[place] / rows
         if rows:
-            groups.append(Group(name, rows, rows / total, figure))
-    return SegmentFigures(segment.feature, tuple(sorted(groups, key=lambda each: -each.rows)))
+            groups.append(Group(name, rows, rows / total, figure, place >= named))
+    ordered = sorted(groups, key=lambda each: (each.is_rest, -each.rows))
+    return SegmentFigures(segment.feature, tuple(ordered))

@@ -3,7 +3,7 @@
 Whatever comes from a database is text: the template escapes it. Nothing is read here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,11 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from batch import pictures
-from batch.figures import DayFigures, Drift, Report, SegmentFigures, label_share, quantile
+from batch.drift_page import drift_of
+from batch.figures import DayFigures, Report, SegmentFigures, label_share, quantile
 from batch.found import Ran
-from batch.text import compact, number, percent, seconds
+from batch.text import number, percent, seconds
 from batch.verdict import Tone, worst
-from model.profile import NumberCounts
 
 _SIGNS: Final = {Tone.FINE: "✓", Tone.LOOK: "!", Tone.ACT: "✕"}
 _HEADLINES: Final = {
@@ -23,9 +23,7 @@ _HEADLINES: Final = {
     Tone.LOOK: "Worth a look",
     Tone.ACT: "Needs attention",
 }
-_TONES: Final = {"none": Tone.FINE, "some": Tone.LOOK, "strong": Tone.ACT}
 _MOST_GROUPS: Final = 10
-_MOST_PICTURES: Final = 4
 _QUANTILES: Final = ((0.05, "5 % are below"), (0.25, "a quarter"), (0.5, "half (the median)"))
 _UPPER: Final = ((0.75, "three quarters"), (0.95, "95 % are below"))
 
@@ -46,7 +44,7 @@ def render(report: Report, made_at: datetime, version: str) -> str:
         **_segments(report),
         **_rows(report),
         **_quality(report),
-        **_drift(report),
+        **drift_of(report),
         sources=[list(_run(each)) for each in report.runs],
         version=version,
         made_at=f"{made_at:%Y-%m-%d %H:%M} UTC",
@@ -79,7 +77,7 @@ def _tiles(report: Report) -> Iterator[dict[str, str]]:
         count = round(share * today.scored)
         note = f"{count:,} rows"
         yield {"name": f"Share of “{report.label}”", "value": percent(share), "note": note}
-    if today.mean is not None:
+    elif today.mean is not None:
         note = f"median {number(today.median)}" if today.median is not None else ""
         yield {"name": f"Mean {report.figure}", "value": number(today.mean), "note": note}
     note = percent(today.rejected_share) if today.rejected else ""
@@ -92,14 +90,14 @@ def _tiles(report: Report) -> Iterator[dict[str, str]]:
 def _predictions(report: Report) -> dict[str, Any]:
     drawn, quantiles = [], []
     counts, labels = report.number, report.labels
-    if counts is not None and counts.edges and sum(counts.counts):
+    if counts is not None and counts.edges and report.today.scored:
         edges = counts.edges
         drawn.append(pictures.histogram(edges, counts.counts, counts.expected, counts.name))
         quantiles = [
             (name, number(quantile(counts, share))) for share, name in (*_QUANTILES, *_UPPER)
         ]
         quantiles = [("least", number(counts.least)), *quantiles, ("most", number(counts.most))]
-    if labels is not None and sum(labels.counts):
+    if labels is not None and report.today.scored:
         named = len(labels.categories)
         several = slice(named + 1 if len(labels.counts) > named and labels.counts[named] else named)
         names = [*labels.categories, "all others"][several]
@@ -108,7 +106,7 @@ def _predictions(report: Report) -> dict[str, Any]:
     return {
         "figure": report.figure,
         "distribution": [Markup(each) for each in drawn],  # noqa: S704 - drawn here
-        "distribution_says": "This day beside the data that the model was bundled with.",
+        "distribution_says": "This day (bars) beside the data that the model was bundled with.",
         "no_distribution": "There is no picture of the predictions: "
         + (report.no_drift or "none were made."),
         "quantiles": quantiles,
@@ -170,9 +168,8 @@ def _segments(report: Report) -> dict[str, Any]:
 
 
 def _segment(segment: SegmentFigures, level: float | None, *, of_label: bool) -> dict[str, Any]:
-    groups = segment.groups[:_MOST_GROUPS]
+    groups, rest = segment.groups[:_MOST_GROUPS], segment.groups[_MOST_GROUPS:]
     most = max(each.rows for each in groups)
-    rest = segment.groups[_MOST_GROUPS:]
     left = sum(each.rows for each in rest)
     shown = []
     for each in groups:
@@ -185,7 +182,7 @@ def _segment(segment: SegmentFigures, level: float | None, *, of_label: bool) ->
             {"value": each.value, "rows": f"{each.rows:,}", "width": round(100 * each.rows / most)}
             | {"figure": figure, "against": against}
         )
-    more = f"{len(rest)} more values with {left:,} rows" if rest else ""
+    more = f"{left:,} rows of other values" if rest else ""
     return {"feature": segment.feature, "groups": shown, "more": more}
 
 
@@ -196,12 +193,13 @@ def _rows(report: Report) -> dict[str, Any]:
     return {
         "top": [
             {"event_id": each.event_id, "label": each.label}
-            | {"figure": percent(each.figure or 0) if of_label else number(each.figure)}
+            | {"figure": f"{each.figure or 0:.1%}" if of_label else number(each.figure)}
             for each in report.top
         ],
         "top_is": f"The {len(report.top)} {report.top_is} of the day."
         if "“" not in report.top_is
         else f"The {len(report.top)} rows {report.top_is}.",
+        "top_figure": "probability" if of_label else report.figure,
         "top_label": any(each.label is not None for each in report.top),
         "causes": [
             {"message": each.message, "stage": each.stage, "code": each.code}
@@ -236,63 +234,6 @@ def _quality(report: Report) -> dict[str, Any]:
 
 
 _ORDER: Final = ("MAE", "naive MAE", "RMSE", "bias", "accuracy", "AUC", "log-loss")
-
-
-def _drift(report: Report) -> dict[str, Any]:
-    features = [each for each in report.drifts if each.counts not in (report.number, report.labels)]
-    worst_few = [each for each in features if each.word != "none"][:_MOST_PICTURES] or features[:2]
-    return {
-        "drifts": [
-            {"name": each.name, "index": f"{each.index:.3f}", "word": each.word}
-            | {"tone": _TONES[each.word].value, "note": _moved(each)}
-            for each in report.drifts
-        ],
-        "no_drift": report.no_drift,
-        "drift_pictures": [
-            {"name": each.name, "svg": Markup(_drift_picture(each))}  # noqa: S704 - drawn here
-            for each in worst_few
-        ],
-    }
-
-
-def _moved(drift: Drift) -> str:
-    counts = drift.counts
-    if not isinstance(counts, NumberCounts):
-        missing, total = counts.counts[-1], sum(counts.counts)
-        return f"missing {percent(missing / total)}" if missing and total else ""
-    there = sum(counts.counts)
-    mean = counts.total / there if there and counts.total is not None else None
-    parts = [f"{number(counts.expected_mean)} → {number(mean)}"] if mean is not None else []
-    if counts.missing or counts.expected[-1]:
-        now = counts.missing / (there + counts.missing)
-        parts.append(f"missing {percent(counts.expected[-1])} → {percent(now)}")
-    return "; ".join(parts)
-
-
-def _drift_picture(drift: Drift) -> str:
-    counts = drift.counts
-    if isinstance(counts, NumberCounts):
-        names: Sequence[str] = [*_bins(counts.edges), "missing"]
-        tallies = [*counts.counts, counts.missing]
-    else:
-        names, tallies = [*counts.categories, "all others", "missing"], counts.counts
-    kept = [place for place, count in enumerate(tallies) if count or counts.expected[place] > 0][
-        :12
-    ]
-    return pictures.categories(
-        [names[place] for place in kept],
-        [tallies[place] for place in kept],
-        [counts.expected[place] for place in kept],
-        drift.name,
-    )
-
-
-def _bins(edges: Sequence[float]) -> list[str]:
-    shown = [compact(float(f"{edge:.4g}")) for edge in edges]
-    if not shown:
-        return ["all"]
-    between = [f"to {edge}" for edge in shown]
-    return [*between, f"above {shown[-1]}"]
 
 
 def _run(run: Ran) -> Iterator[tuple[str, str]]:

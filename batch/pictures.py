@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from batch.text import compact, percent
+from batch.text import compact
 
 _INCHES: Final = 72  # points
 _WIDTH: Final = 400  # points: a phone's width, so that its text is not made smaller there
@@ -78,11 +78,11 @@ def histogram(
             axes.stairs(
                 expected[: len(counts)], ends, color=_LINE, linewidth=1.8, label="training data"
             )
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(_compact))
         axes.set_xlabel(axis)
-        axes.legend(loc="best")
+        _legend(axes)
         return _svg(figure, f"Distribution of {axis}: this day as bars, training data as a line")
 
 
@@ -103,9 +103,10 @@ def categories(
             )
         axes.set_yticks(places, [_short(name) for name in names])
         axes.invert_yaxis()
+        axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
-        axes.legend(loc="lower right")
+        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+        _legend(axes)
         return _svg(figure, f"{title}: this day as bars, training data as diamonds")
 
 
@@ -133,7 +134,7 @@ def days(
                 )
         upper.set_title("Rows", loc="left", fontsize=11)
         upper.yaxis.set_major_locator(MaxNLocator(3))
-        upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+        upper.yaxis.set_major_formatter(FuncFormatter(_compact))
         known = [float("nan") if value is None else value for value in level]
         lower.plot(places, known, "o-", color=_BAR, linewidth=1.8, markersize=4)
         lower.plot(places[-1:], known[-1:], "o", color=_WARN, markersize=7)
@@ -141,9 +142,7 @@ def days(
         lower.margins(y=0.25)
         lower.yaxis.set_major_locator(MaxNLocator(3))
         shares = all(0 <= value <= 1 for value in level if value is not None)
-        lower.yaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: percent(value) if shares else compact(value))
-        )
+        lower.yaxis.set_major_formatter(FuncFormatter(_percent if shares else _compact))
         lower.set_xticks(places, [f"{each:%a}\n{each.day}" for each in dates])
         return _svg(figure, f"Rows and {called} of the last {len(dates)} days")
 
@@ -160,8 +159,8 @@ def calibration(points: Sequence[tuple[float, float, int]], label: str) -> str:
         axes.set_xlabel(f"probability of {_short(label)}")
         axes.set_ylabel("came true")
         for line in (axes.xaxis, axes.yaxis):
-            line.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
-        axes.legend(loc="upper left")
+            line.set_major_formatter(FuncFormatter(_percent))
+        _legend(axes)
         return _svg(figure, f"Calibration of the probability of {label}")
 
 
@@ -204,6 +203,19 @@ def _svg(figure: Figure, described: str) -> str:
 def escaped(text: str) -> str:
     """Text for an attribute."""
     return "".join({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}.get(c, c) for c in text)
+
+
+def _legend(axes: Axes) -> None:
+    """Above the picture, so that it covers nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, borderpad=0)
+
+
+def _percent(share: float, _place: object) -> str:
+    return f"{share * 100:.3g}%"
+
+
+def _compact(value: float, _place: object) -> str:
+    return compact(value)
 
 
 def _short(text: str) -> str:

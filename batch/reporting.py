@@ -41,25 +41,31 @@ def make_report(settings: Settings, day: date, wanted: Wanted, bar: Advance) -> 
         label = label_to_act_on(profile, wanted.label)
         lists = look_up(connection, of_day, label, wanted.top, lowest=wanted.lowest)
         task = profile.task if profile else None
-        quality = _quality(settings, connection, ran, task, label, bar)
+        quality = Quality(why_not=_why_no_quality(settings, task) or "")
+        if not quality.why_not:
+            quality = _quality(settings, connection, ran, label, bar)
         return build(day, ran, lists, quality, label)
+
+
+def _why_no_quality(settings: Settings, task: str | None) -> str | None:
+    if not can_be_measured(task):
+        return "Outcomes tell the quality of regressors and classifiers alone."
+    if settings.batch.outcome_column is None or settings.batch.source is None:
+        return (
+            "Whether the predictions came true is not known here: name the source and its column "
+            "with outcomes (--source, --outcome-column)."
+        )
+    return None
 
 
 def _quality(
     settings: Settings,
     connection: "Connection",
     ran: Sequence[Ran],
-    task: str | None,
     label: str | None,
     bar: Advance,
 ) -> Quality:
-    column = settings.batch.outcome_column
-    if not can_be_measured(task):
-        return Quality(why_not="Outcomes tell the quality of regressors and classifiers alone.")
-    if column is None or settings.batch.source is None:
-        missing = "outcome column" if column is None else "source"
-        flag = "--outcome-column" if column is None else "--source"
-        return Quality(why_not=f"No {missing} is given (see {flag}), so nothing is measured.")
+    column = settings.batch.outcome_column or ""
     source = open_source(settings)
     source.require(column)
     if source.name not in {each.source for each in ran}:

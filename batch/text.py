@@ -34,7 +34,9 @@ def number(value: float | None) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration: 0.4 s, 12 s, 3 min 20 s, 1 h 5 min."""
+    """A duration: 40 ms, 1.4 s, 12 s, 3 min 20 s, 1 h 5 min."""
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
     if value < 10:  # noqa: PLR2004 - one digit
         return f"{value:.1f} s"
     whole = round(value)
