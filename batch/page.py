@@ -76,7 +76,7 @@ def _tiles(report: Report) -> Iterator[dict[str, str]]:
     if share is not None:
         count = round(share * today.scored)
         note = f"{count:,} rows"
-        yield {"name": f"Share of “{report.label}”", "value": percent(share), "note": note}
+        yield {"name": f"Share of {_called(report)}", "value": percent(share), "note": note}
     elif today.mean is not None:
         note = f"median {number(today.median)}" if today.median is not None else ""
         yield {"name": f"Mean {report.figure}", "value": number(today.mean), "note": note}
@@ -116,7 +116,7 @@ def _predictions(report: Report) -> dict[str, Any]:
 def _days(report: Report) -> dict[str, Any]:
     shown = [_level(report, each) for each in report.days]
     of_label = report.label is not None
-    called = f"share of “{report.label}”" if of_label else f"mean {report.figure}"
+    called = f"share of {_called(report)}" if of_label else f"mean {report.figure}"
     picture = pictures.days(
         [each.day for each in report.days],
         [None if each.state == "none" else each.rows for each in report.days],
@@ -125,9 +125,14 @@ def _days(report: Report) -> dict[str, Any]:
     )
     return {
         "days_picture": Markup(picture),  # noqa: S704 - drawn here
-        "day_columns": [f"“{report.label}”"] if of_label else ["Mean", "Median"],
+        "day_columns": [_called(report)] if of_label else ["Mean", "Median"],
         "days": [_day(report, each) for each in reversed(report.days)],
     }
+
+
+def _called(report: Report) -> str:
+    """The label that is acted on, as a part of a sentence."""
+    return "outliers" if report.task == "outlier" else f"“{report.label}”"
 
 
 def _level(report: Report, day: DayFigures) -> float | None:
@@ -156,13 +161,13 @@ def _day(report: Report, day: DayFigures) -> dict[str, Any]:
 
 def _segments(report: Report) -> dict[str, Any]:
     of_label = report.label is not None
-    called = f"share of “{report.label}”" if of_label else f"mean {report.figure}"
+    called = f"share of {_called(report)}" if of_label else f"mean {report.figure}"
     level = _level(report, report.today)
     form = percent if of_label else number
     all_rows = "" if level is None else f"; of all rows it is {form(level)}"
     return {
         "segments": [_segment(each, level, of_label=of_label) for each in report.segments],
-        "segment_figure": f"“{report.label}”" if of_label else "Mean",
+        "segment_figure": _called(report) if of_label else "Mean",
         "segments_say": f"Rows and {called} by the values of a feature{all_rows}.",
     }
 

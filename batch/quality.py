@@ -67,7 +67,7 @@ class Quality:
     def summary(self) -> str | None:
         """One sentence; None where nothing is known."""
         total, known = self.total, sum(row.known for row in self.rows)
-        days = len({row.day for row in self.rows})
+        days = len({row.day for row in self.rows if row.known})
         span = f"over {known:,} outcomes of {days} day{'s' if days > 1 else ''}"
         if "MAE" in total and total.get("naive MAE"):
             better = 1 - total["MAE"] / total["naive MAE"]

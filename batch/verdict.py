@@ -91,7 +91,8 @@ def _level(
 ) -> Finding | None:
     if label is not None and label in today.shares:
         earlier = [each.shares[label] for each in before if label in each.shares]
-        return _change(f"Share of “{label}”", today.shares[label], earlier, "{:.1%}")
+        called = "outliers" if label == "-1" and "1" in today.shares else f"“{label}”"
+        return _change(f"Share of {called}", today.shares[label], earlier, "{:.1%}")
     if today.mean is None:
         return None
     earlier = [each.mean for each in before if each.mean is not None]
@@ -105,7 +106,8 @@ def _change(what: str, now: float, before: Sequence[float], form: str) -> Findin
     usual = median(before)
     text = f"{what}: {shown}, usually {form.format(usual)}"
     if len(before) < _ENOUGH:
-        return Finding(Tone.FINE, f"{text} (from {len(before)} earlier days).", "days")
+        days = "one earlier day" if len(before) == 1 else f"{len(before)} earlier days"
+        return Finding(Tone.FINE, f"{text} (from {days}).", "days")
     spread = median(abs(each - usual) for each in before)
     away = abs(now - usual)
     if away <= _SPREADS * max(spread, 1e-12) or away <= _AT_LEAST * abs(usual):
