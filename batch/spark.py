@@ -144,7 +144,15 @@ class SparkJob:
         if read != counted.rows:
             raise DatabaseError(f"{read} rows came of {counted.rows}", hint="run it again")
         everything, refused = counted.nulls + read, counted.nulls + read - scored
-        moved = replace(run, rows_read=everything, rows_scored=scored, rows_rejected=refused)
+        with self.target.database.connect() as connection:
+            profile = staging.profile(connection)
+        moved = replace(
+            run,
+            rows_read=everything,
+            rows_scored=scored,
+            rows_rejected=refused,
+            profile=profile,
+        )
         return moved, counted.nulls
 
     def _task(  # noqa: PLR0913, PLR0917 - all that a task needs

@@ -7,16 +7,19 @@ so what a dead one left is dropped by the next that begins, on whichever day.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from functools import reduce
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Connection, text
 
 from batch.database import Database
+from batch.job import added
 from batch.lock import lock_number
 from batch.runs import Run
 from batch.target import STAGED_COLUMNS, constants, upsert_from
 from model.errors import DatabaseError
+from model.profile import from_json
 from model.rows import NO_ID
 
 _log = structlog.get_logger("streamscore.batch")
@@ -55,13 +58,18 @@ class Staging:
         connection.exec_driver_sql(
             f"CREATE UNLOGGED TABLE {self.name} (part integer PRIMARY KEY,"
             " read bigint NOT NULL DEFAULT 0, scored bigint NOT NULL DEFAULT 0,"
-            " rejected bigint NOT NULL DEFAULT 0)"
+            " rejected bigint NOT NULL DEFAULT 0, profile jsonb)"
         )
         connection.exec_driver_sql(f"CREATE UNLOGGED TABLE {self.predictions} ({STAGED_COLUMNS})")
         connection.exec_driver_sql(
             f"CREATE UNLOGGED TABLE {self.rejections} (part integer, number bigint,"
             " event_id text, stage text, code text, message text)"
         )
+
+    def profile(self, connection: Connection) -> Any:  # noqa: ANN401 - JSON
+        """What the rows of all parts were like (model/profile.py)."""
+        parts = connection.exec_driver_sql(f"SELECT profile FROM {self.name} ORDER BY part")  # noqa: S608 - a name of ours
+        return reduce(added, map(from_json, parts.scalars()), None)
 
     def bring(self, connection: Connection, run: Run, nulls: int, now: datetime) -> None:
         """Take all rows into the tables that people read; those without an id are `nulls`.

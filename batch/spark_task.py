@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 import psycopg
 from psycopg import Connection, Cursor
+from psycopg.types.json import Jsonb
 from threadpoolctl import threadpool_limits
 
 from batch.answers import COPIED, AnswerColumns
 from batch.database import in_words
-from batch.job import score_rows
+from batch.job import added, score_rows
 from batch.snapshot import Row, Snapshot
 from batch.spark_plan import FLOATS, loader
 from batch.spark_staging import Staging
@@ -27,6 +28,7 @@ from batch.target import Chunk
 from model.bundle import Model, load_bundle
 from model.engines import EngineChoice
 from model.errors import DatabaseError
+from model.profiler import Profiler
 
 if TYPE_CHECKING:
     from pyspark import Accumulator, Broadcast
@@ -91,14 +93,17 @@ class PartTask:
                 found = f"SELECT read, scored, rejected FROM {name} WHERE part = %s"  # noqa: S608 - as above
                 read, scored, rejected = cursor.execute(found, (part,)).fetchone() or (0, 0, 0)
                 return read, scored, rejected
-            read = scored = 0
+            read, scored, profile = 0, 0, None
+            profiler = Profiler(model.signature, model.baseline)
             for some in rows.chunks(None, self.chunk_rows):
-                chunk = score_rows(model, some, read)
+                chunk = score_rows(model, profiler, some, read)
+                profile = added(profile, chunk.profile)
                 self._copy(cursor, part, chunk, columns)
                 read += len(some)
                 scored += len(chunk.ids)
-            counts = f"UPDATE {name} SET read = %s, scored = %s, rejected = %s WHERE part = %s"  # noqa: S608 - as above
-            cursor.execute(counts, (read, scored, read - scored, part))
+            counts = f"UPDATE {name} SET read = %s, scored = %s, rejected = %s, profile = %s"  # noqa: S608 - as above
+            found = (read, scored, read - scored, Jsonb(profile), part)
+            cursor.execute(f"{counts} WHERE part = %s", found)
             return read, scored, read - scored
 
     def _copy(self, cursor: "Cursor[Any]", part: int, chunk: Chunk, columns: AnswerColumns) -> None:

@@ -19,6 +19,7 @@ from batch.runs import Run, Task
 from batch.tables import metadata, predictions, rejections
 from model.engines import Answers
 from model.errors import DatabaseError
+from model.profile import Profile
 from model.rejection import Rejection
 
 _COLUMNS: Final = [column.name for column in predictions.columns]
@@ -43,6 +44,7 @@ class Chunk:
     ids: list[str]
     answers: Answers | None
     rejected: Sequence[tuple[int, str | None, Rejection]]
+    profile: Profile | None = None  # what they were like
 
 
 class Target:

@@ -20,6 +20,7 @@
     │   └── Fenced              another instance took this one's identity
     ├── DatabaseError           a database cannot be used
     │   ├── DatabaseUnavailable it did not answer, or went away: it may come back
+    │   ├── NoRun               a day was not scored, or not completely
     │   ├── RunTaken            another process is at work on the same day
     │   └── RunStopped          a run was told to stop before its day was complete
     ├── SparkError              Apache Spark cannot be used, or a task of it failed
@@ -116,6 +117,10 @@ class DatabaseError(StreamscoreError):
 
 class DatabaseUnavailable(DatabaseError):
     """A database did not answer, or went away: it may come back, and nothing is half done."""
+
+
+class NoRun(DatabaseError):
+    """A day was not scored, or not completely, so that there is nothing to tell of it."""
 
 
 class RunTaken(DatabaseError):

@@ -72,6 +72,11 @@ def decode_rows(
     return DecodedRows(texts, table.take(kept.tolist()), kept, dict(sorted(rejections.items())))
 
 
+def row_ids(ids: Sequence[object]) -> list[str | None]:
+    """The text of every row's id, as predictions have it; None where it has none."""
+    return _texts(ids)[0]
+
+
 _TWIN: Final = Rejection(
     Stage.VALIDATE,
     Code.DUPLICATE_ID,
