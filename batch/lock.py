@@ -18,7 +18,7 @@ from sqlalchemy import Connection, func, select
 
 from batch.runs import Task, latest
 from batch.tables import RUNNING
-from model.errors import RunTaken
+from model.errors import DatabaseError, RunTaken
 
 LEASE: Final = timedelta(minutes=10)
 
@@ -51,7 +51,11 @@ def day_lock(
 @contextmanager
 def _file_lock(file: Path, place: int, task: Task) -> Iterator[None]:
     """One byte of a file: a lock of the open file, so that it holds among threads too (OFD)."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        msg = f"the lock {file} cannot be opened: {error.strerror}"
+        raise DatabaseError(msg, hint="mend the rights to the file and its folder") from error
     try:
         wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
         try:

@@ -41,6 +41,10 @@ _A_SELECT: Final = re.compile(
 )
 
 
+# What looks like one of SQLAlchemy's parameters, or like one that is escaped, is neither.
+_NO_PARAMETERS: Final = re.compile(r"\\(?=:\w*(?![:\w]))|(?<![:\w\\]):(?=\w+(?![:\w]))")
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """What is to be read: a table or view, or else the text of a SELECT; and its columns.
@@ -78,7 +82,7 @@ class Source:
     def __init__(self, database: Database, query: Query) -> None:
         self._database = database
         self._query = query
-        with database.connect(read_only=True) as connection:
+        with database.connect(read_only=True, sqlite_raw_colnames=True) as connection:
             self._rows, self._types = _described(connection, query)
         self.require(query.id_column, query.time_column)
         require_id(query.id_column, self._types[query.id_column])
@@ -115,14 +119,17 @@ class Source:
         key = column(query.id_column, self._types[query.id_column])
         options = _ONE_STATE.get(dialect, {})
         with self._database.connect(read_only=True, **options) as connection:
+            snapshot: Snapshot
             when = (query.time_column, window, query.stored_zone)
             if dialect == "sqlite":
                 condition = within_stored_text(connection, self._rows, *when)
-                yield Copied(connection, self._rows, key, columns, condition)
+                snapshot = Copied(connection, self._rows, key, columns, condition)
             else:
                 kind = self._types[query.time_column]
                 condition = within(query.time_column, kind, window, query.stored_zone)
-                yield Streamed(connection, self._rows, key, columns, condition)
+                snapshot = Streamed(connection, self._rows, key, columns, condition)
+            snapshot.errors = self._database.errors  # so that a run is told which one failed
+            yield snapshot
 
 
 def _described(
@@ -130,12 +137,13 @@ def _described(
 ) -> tuple[FromClause, dict[str, TypeEngine[Any]]]:
     if query.table is not None:
         return _described_table(connection, query.table)
-    # What looks like a parameter in the text is none of ours.
-    written = sa.text(re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", query.text or ""))
+    written = sa.text(_NO_PARAMETERS.sub(r"\\\g<0>", query.text or "") + "\n")  # ends a comment
     whole = written.columns().subquery("streamscore_source")
     result = connection.execute(select(sa.text("*")).select_from(whole).where(sa.text("1 = 0")))
     names = list(result.keys())
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    renamed = {name: re.sub(r":\d+$", "", name) for name in names}  # SQLite: the second one "x:1"
+    again = {given for name, given in renamed.items() if name != given and given in names}
+    if twice := sorted(again | {name for name in names if names.count(name) > 1}):
         msg = f"the query has several columns named {', '.join(twice)}"
         raise SourceUnfit(msg, hint="give each a name of its own with AS")
     kinds = [_kind(connection, described) for described in result.cursor.description]
@@ -151,7 +159,7 @@ def _described_table(
     for name, within_schema in ((table, None), (short, schema or None)):
         if inspector.has_table(name, schema=within_schema):
             types = {
-                str(each["name"]): each["type"]
+                str(each["name"]): getattr(each["type"], "data_type", each["type"])  # of a domain
                 for each in inspector.get_columns(name, schema=within_schema)
             }
             return sa.table(name, *map(column, types), schema=within_schema), types

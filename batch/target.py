@@ -142,6 +142,8 @@ class DayWriter:
         columns = ", ".join(COPIED)
         driver: Any = self._connection.connection.driver_connection
         with driver.cursor() as cursor:
+            # A chunk that a crash of the server takes back takes its progress with it.
+            cursor.execute("SET LOCAL synchronous_commit = off")
             cursor.execute(
                 f"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGED} (event_id text,"
                 " prediction double precision, label text, probabilities jsonb,"
