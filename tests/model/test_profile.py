@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import IsolationForest
@@ -68,6 +68,7 @@ def profile(of: Model, rows: pd.DataFrame, *, without_baseline: bool = False) ->
 
 
 @pytest.mark.parametrize("kind", ["regressor", "classifier", "outlier"])
+@settings(max_examples=30)
 @given(cuts=st.lists(st.integers(0, 300), max_size=6))
 def test_chunks_add_up_to_the_whole(models: dict[str, Model], kind: str, cuts: list[int]) -> None:
     """However the rows are cut: the same counts, and the same sums but for their rounding."""
