@@ -102,8 +102,8 @@ class PartTask:
                 read += len(some)
                 scored += len(chunk.ids)
             counts = f"UPDATE {name} SET read = %s, scored = %s, rejected = %s, profile = %s"  # noqa: S608 - as above
-            found = (read, scored, read - scored, Jsonb(profile), part)
-            cursor.execute(f"{counts} WHERE part = %s", found)
+            came_to = (read, scored, read - scored, Jsonb(profile), part)
+            cursor.execute(f"{counts} WHERE part = %s", came_to)
             return read, scored, read - scored
 
     def _copy(self, cursor: "Cursor[Any]", part: int, chunk: Chunk, columns: AnswerColumns) -> None:

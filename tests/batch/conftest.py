@@ -251,7 +251,7 @@ def fresh_database(server: str) -> Iterator[Postgres]:
     """A new database on a server, for the block."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"'.encode())
+        admin.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0".encode())
     yield Postgres(make_url(server).set(database=name).render_as_string(hide_password=False))
     with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server) as admin:
         admin.autocommit = True

@@ -178,7 +178,7 @@ def second(small_store: Path) -> Model:
 def bench(postgres_server: str, small_store: Path) -> Bench:
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_server, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}".encode())
+        admin.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0".encode())
     url = make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
     return Bench(url, small_store)
 
