@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,8 +35,7 @@ class Watch:
             self._follow(rows)
             return rows.result()
         except BaseException:
-            self.context.cancelJobGroup(self.group)
-            wait([rows], timeout=_CANCEL_TIMEOUT_S)
+            self._cancel(rows)
             raise
         finally:
             pool.shutdown(wait=False)
@@ -44,6 +44,13 @@ class Watch:
         # A group belongs to the thread that starts the job.
         self.context.setJobGroup(self.group, "streamscore", interruptOnCancel=True)
         return work.collect()
+
+    def _cancel(self, rows: "Future[list[Any]]") -> None:
+        from py4j.protocol import Py4JError  # noqa: PLC0415 - of an extra
+
+        with suppress(Py4JError, OSError):  # the Java process may be what failed
+            self.context.cancelJobGroup(self.group)
+        wait([rows], timeout=_CANCEL_TIMEOUT_S)
 
     def _follow(self, rows: "Future[list[Any]]") -> None:
         told, is_done = 0, False

@@ -31,6 +31,8 @@ from batch.spark_address import APPLICATION, Address
 from batch.spark_errors import described
 from batch.spark_plan import _for_java
 from batch.spark_session import properties, write_java
+from batch.spark_staging import Staging
+from batch.spark_task import PartTask, ShippedBundle
 from batch.target import Target
 from model.bundle import Model, load_model
 from model.errors import (
@@ -405,6 +407,55 @@ def test_a_day_is_scored_by_one_process_at_a_time(bench: Bench, first: Model) ->
         pytest.raises(RunTaken),
     ):
         score(job)
+
+
+class Shipped:
+    """Stands for a broadcast: the files of a bundle."""
+
+    def __init__(self, model: Model) -> None:
+        self.value = {path.name: path.read_bytes() for path in model.path.iterdir()}
+
+
+class Counter:
+    """Stands for an accumulator."""
+
+    value = 0
+
+    def add(self, count: int) -> None:
+        self.value += count
+
+
+def test_a_part_that_is_done_again_is_staged_once(bench: Bench, first: Model) -> None:
+    """What an attempt has staged counts, also where the driver did not hear of it."""
+    bench.target("spark")
+    database = Database(bench.within("spark"))
+    staging = Staging(f"streamscore_{'0' * 16}_{'1' * 32}")
+    with database.connect() as connection, connection.begin():
+        staging.create(connection)
+        address = Address.of(connection)
+    part = PartTask(
+        bundle=ShippedBundle("digest", (), "auto", Shipped(first)),  # type: ignore[arg-type] # a stand-in
+        types=(20, 701, 701),
+        chunk_rows=2,
+        staging=staging,
+        name=database.name,
+        target=address.parameters,
+        rows_done=Counter(),  # type: ignore[arg-type] # a stand-in
+    )
+    names = ["part", "n", "id", "c0", "c1"]
+    rows = [(3, 1, "7", 1.0, 2.0), (3, 2, "8", 1.0, float("nan")), (3, 3, "9", 0.5, 2.0)]
+    frame = pd.DataFrame(rows, columns=names)
+
+    with pytest.raises(DatabaseError, match="order of their ids"):
+        list(part(iter([frame, frame])))
+    counts = [next(part(iter([frame]))).to_numpy().tolist() for _ in range(2)]
+
+    assert counts == [[[3, 3, 2, 1]]] * 2
+    kept = f"SELECT event_id FROM spark.{staging.predictions}"  # noqa: S608 - the test's own
+    assert bench.rows(kept) == [("7",), ("9",)]
+    refused = f"SELECT part, number FROM spark.{staging.rejections}"  # noqa: S608 - the test's own
+    assert bench.rows(refused) == [(3, 2)]
+    assert list(part(iter([]))) == []
 
 
 def test_a_stop_ends_the_run_and_the_next_does_all_of_it(bench: Bench, first: Model) -> None:
