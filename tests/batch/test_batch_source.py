@@ -40,9 +40,9 @@ def test_missing_columns_are_told_with_the_nearest(bench: "Bench", small_model: 
         bench.job(small_model)
     assert caught.value.hint == "did you mean 'distanse'?"
 
-    for given in ({"id_column": "ids"}, {"time_column": "att"}):
+    for given in (replace(bench, id_column="ids"), replace(bench, time_column="att")):
         with pytest.raises(SourceUnfit, match="no column"):
-            replace(bench, **given).open_source()
+            given.open_source()
 
 
 def test_types_that_do_not_fit_are_all_named(bench: "Bench", small_model: Model) -> None:
