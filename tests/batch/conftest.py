@@ -253,7 +253,8 @@ def fresh_database(server: str) -> Iterator[Postgres]:
     """A new database on a server, for the block."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"'.encode())
+        made = f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
+        admin.execute(made.encode())
     yield Postgres(make_url(server).set(database=name).render_as_string(hide_password=False))
     with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server) as admin:
         admin.autocommit = True

@@ -406,6 +406,20 @@ def test_a_source_that_changed_after_a_stop(
     assert (run.attempt, run.rows_scored, len(bench.predictions())) == (1, 105, 105)
 
 
+def test_the_encoding_is_ours(
+    postgres_bench: "Bench", small_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an environment that asks for another encoding, then text is text all the same."""
+    postgres_bench.make_flights(count=5)
+    postgres_bench.execute("UPDATE flights SET id = 'Ærø ' || id")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+
+    postgres_bench.score(postgres_bench.job(small_model))
+
+    monkeypatch.delenv("PGCLIENTENCODING")
+    assert {row[0][:4] for row in postgres_bench.predictions()} == {"Ærø "}
+
+
 def test_one_database_is_source_and_target(bench: "Bench", small_model: Model) -> None:
     """Given the same database for both, then a day is scored as ever."""
     bench.make_flights(count=100)
