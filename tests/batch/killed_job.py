@@ -74,7 +74,7 @@ def die_at(transaction: int, place: str) -> None:
             reached("within")
         reached("after")
 
-    DayWriter._transaction = counted  # type: ignore[method-assign,assignment]
+    DayWriter._transaction = counted  # type: ignore[method-assign]
 
 
 def tell(pipe: int) -> None:
@@ -87,7 +87,7 @@ def tell(pipe: int) -> None:
             yield
         os.write(pipe, b".")
 
-    DayWriter._transaction = told  # type: ignore[method-assign,assignment]
+    DayWriter._transaction = told  # type: ignore[method-assign]
 
 
 def attempt(given: dict[str, Any], model: Model, draw: random.Random, number: int) -> bool:

@@ -1,5 +1,6 @@
 """Days: their instants, and which stored times belong to them."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,7 @@ def test_times_of_postgresql(postgres_bench: "Bench", small_model: Model, kind: 
     assert found == [str(n) for n, (_, is_within) in enumerate(INSTANTS) if is_within]
 
 
-WRITTEN = {
+WRITTEN: dict[str, Callable[[datetime], str]] = {
     "with seconds": lambda at: f"{at:%Y-%m-%d %H:%M:%S}",
     "with a T": lambda at: f"{at:%Y-%m-%dT%H:%M:%S}",
     "without seconds": lambda at: f"{at:%Y-%m-%d %H:%M}",
