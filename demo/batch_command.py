@@ -90,6 +90,7 @@ def _as_json(nights: "Sequence[Night]", report: Path) -> str:
 
 
 def _table(nights: "Sequence[Night]") -> "Table":
+    from demo.nights_audit import together
     from runtime.terminal import table
 
     columns = ("day", "rows in the source", "scored", "rejected", "off by (MAE)", "naive guess")
@@ -99,7 +100,7 @@ def _table(nights: "Sequence[Night]") -> "Table":
             *(f"{count:,}" for count in (night.rows, night.scored, night.rejected)),
             *(_minutes(value) for value in (night.mae, night.naive_mae)),
         )
-        for night in nights
+        for night in (*nights, together(nights))
     ]
     return table(columns, rows, title="What came of it")
 

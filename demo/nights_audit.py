@@ -3,6 +3,7 @@
 Reads the two databases as anyone could; of the predictions' it knows what docs/contracts.md says.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Final
@@ -80,6 +81,21 @@ def judge(day: str, source: SourceDay, predicted: dict[str, float], rejected: in
                 for truth in known.values()
                 if truth.dep_delay is not None
             ]
+        ),
+    )
+
+
+def together(nights: Sequence[Night]) -> Night:
+    """All days as one; errors count by their rows."""
+    return Night(
+        day=f"{len(nights)} days",
+        rows=sum(night.rows for night in nights),
+        scored=sum(night.scored for night in nights),
+        rejected=sum(night.rejected for night in nights),
+        strangers=sum(night.strangers for night in nights),
+        mae=_mean([n.mae for n in nights for _ in range(n.scored) if n.mae is not None]),
+        naive_mae=_mean(
+            [n.naive_mae for n in nights for _ in range(n.scored) if n.naive_mae is not None]
         ),
     )
 
