@@ -60,6 +60,7 @@ lock: setup
 	$(COMPILE) pyproject.toml --extra batch --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) $(UPGRADE) --group compiler -o requirements/compiler.txt
+	$(COMPILE) $(UPGRADE) examples/batch/airflow-requirements.in -o examples/batch/airflow-requirements.txt
 	grep -E "^(joblib|numpy|pandas|scikit-learn|scipy|skops|threadpoolctl)==" requirements/dev.txt \
 		| cut -d " " -f 1 > $(VENV)/models.txt
 	$(COMPILE) $(UPGRADE) benchmarks/quix-requirements.in -c $(VENV)/models.txt -o benchmarks/quix-requirements.txt
