@@ -1,8 +1,10 @@
 # One image for every command: `docker run streamscore consume …`. Built from locked, hashed
 # requirements; runs as a numeric user, with a read-only root if you like (it writes to the store
 # and to /tmp alone).
-#   docker build -t streamscore .                                    what a service needs
-#   docker build -t streamscore:demo --build-arg REQUIREMENTS=demo . with the flights of the demo
+# REQUIREMENTS names the lock file in requirements/ that it is built from:
+#   docker build -t streamscore .                                      runtime: what a service needs
+#   docker build -t streamscore:batch --build-arg REQUIREMENTS=batch . and what `batch` needs: databases
+#   docker build -t streamscore:demo --build-arg REQUIREMENTS=demo .   and the flights of the demos
 
 FROM python:3.12-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -43,7 +45,8 @@ LABEL org.opencontainers.image.title="streamscore" \
 COPY --from=build /opt/streamscore /opt/streamscore
 COPY deploy/*.py /opt/streamscore/
 # A volume that is mounted there for the first time takes over the owner.
-RUN cd /var/lib && install -d -o 10001 -g 10001 streamscore streamscore/models streamscore/events
+RUN cd /var/lib && install -d -o 10001 -g 10001 streamscore streamscore/models \
+    streamscore/events streamscore/reports
 ENV PATH=/opt/streamscore/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -54,7 +57,7 @@ ENV PATH=/opt/streamscore/bin:$PATH \
 WORKDIR /var/lib/streamscore
 USER 10001:10001
 EXPOSE 9464
-# `consume` is asked for /livez; commands that serve no health are well while they run.
+# `consume` and `batch schedule` are asked for /livez; commands that serve no health are well while they run.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=3 \
     CMD ["python", "/opt/streamscore/probe.py", "/livez"]
 ENTRYPOINT ["streamscore"]

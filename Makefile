@@ -16,11 +16,12 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/uv pip compile --qu
 	--python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo demo-batch test check bench lock clean
 
 help:
 	@echo "make setup   a virtualenv in $(VENV) with everything that is needed"
 	@echo "make demo    real flights through a real Kafka, scored exactly once"
+	@echo "make demo-batch  the same flights in a database, scored day by day, with a report"
 	@echo "make test    all tests (ARGS=\"tests/model -x\" for some)"
 	@echo "make check   linter, formatter, types, import rule, lock files"
 	@echo "make bench   how fast it is, beside others (25 minutes; ARGS=\"--quick\", \"--only latency\")"
@@ -32,6 +33,9 @@ setup: $(VENV)/.project
 
 demo: setup
 	@$(VENV)/bin/streamscore demo $(ARGS)
+
+demo-batch: setup
+	@$(VENV)/bin/streamscore demo-batch $(ARGS)
 
 test: setup
 	@$(PY) -m pytest $(ARGS)
@@ -56,6 +60,7 @@ lock: setup
 	$(COMPILE) pyproject.toml --extra batch --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) $(UPGRADE) --group compiler -o requirements/compiler.txt
+	$(COMPILE) $(UPGRADE) examples/batch/airflow-requirements.in -o examples/batch/airflow-requirements.txt
 	grep -E "^(joblib|numpy|pandas|scikit-learn|scipy|skops|threadpoolctl)==" requirements/dev.txt \
 		| cut -d " " -f 1 > $(VENV)/models.txt
 	$(COMPILE) $(UPGRADE) benchmarks/quix-requirements.in -c $(VENV)/models.txt -o benchmarks/quix-requirements.txt

@@ -27,6 +27,10 @@ class _Target(NamedTuple):
 
 COMMANDS = {
     "demo": _Target("demo.command:demo", "See it work: real flights in, predictions out."),
+    "demo-batch": _Target(
+        "demo.batch_command:demo_batch",
+        "See the batch way: a database of flights, three days scored, a report.",
+    ),
     "broker": _Target(
         "runtime.broker_command:broker", "Run an embedded Apache Kafka, for development and demos."
     ),

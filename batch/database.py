@@ -206,7 +206,6 @@ def _connecting(url: URL) -> Engine:
     elif url.get_driver_name() == "psycopg":
         arguments = {
             "connect_timeout": CONNECT_S,
-            "client_encoding": "utf8",  # else a database without an encoding gives bytes
             "keepalives_idle": _GONE_S // 2,
             "keepalives_interval": _GONE_S // 6,
             "keepalives_count": 3,

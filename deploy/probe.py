@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-_SERVE_HEALTH = frozenset({b"consume"})
+_SERVE_HEALTH = frozenset({b"consume", b"schedule"})
 _TIMEOUT_S = 4.0  # below the timeout of the HEALTHCHECK that runs it
 
 
