@@ -136,8 +136,12 @@ class Streamed(Snapshot):
     def _fetch_binary(self, rows: sa.Select[Any], size: int) -> Iterator[list[Row]]:
         """Of PostgreSQL, numbers as they are rather than as text."""
         compiled = rows.compile(self._connection)
+        from psycopg.types.string import TextBinaryLoader  # noqa: PLC0415 - a driver is there only where it is used
+
         driver: Any = self._connection.connection.driver_connection
         with driver.cursor(name="streamscore_day", binary=True) as cursor:
+            # The types of extensions, and enumerations: their text, which is their binary form too.
+            cursor.adapters.register_loader(0, TextBinaryLoader)
             cursor.execute(str(compiled), compiled.params)
             while fetched := cursor.fetchmany(size):
                 yield fetched
