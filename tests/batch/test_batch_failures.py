@@ -159,7 +159,9 @@ def test_a_server_restarted_in_the_middle(
 
     done = own_bench.score(own_bench.job(small_model)).run
 
-    assert before == 399  # the last row of a chunk waits for those of the same id
+    # The last row of a chunk waits for those of the same id. A server that ends without a moment's
+    # notice may take back the last chunks, each with its progress.
+    assert before in ({399} if how is signal.SIGINT else {99, 199, 299, 399})
     assert (done.attempt, done.rows_scored, len(own_bench.predictions())) == (2, 1500, 1500)
 
 
