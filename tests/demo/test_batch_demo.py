@@ -23,7 +23,7 @@ from runtime.settings import load_settings
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # it writes the year, and plays twice
 
 TIMEOUT_S = 240
 ROWS = {"2013-12-01": 979, "2013-12-02": 998, "2013-12-03": 965}
