@@ -86,7 +86,7 @@ class AnswerColumns:
 
 
 def _values(numbers: npt.NDArray[Any]) -> list[Any]:
-    if numbers.dtype.kind == "b":
+    if numbers.dtype.kind in "biu":
         numbers = numbers.astype(np.float64)
     # float32 as the stream writes it, which is the shortest text that means it.
     short = numbers.dtype.kind == "f" and numbers.dtype != np.float64

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,7 +16,7 @@ from batch.source import Query, Source, read_query
 from batch.target import Target
 from model.errors import WrongUsage
 from model.store import BundleRef, Store
-from runtime.settings import Settings
+from runtime.settings import BatchSettings, Settings
 
 if TYPE_CHECKING:
     from model.bundle import Model
@@ -48,6 +49,8 @@ def open_source(settings: Settings) -> Source:
 
 def open_target(settings: Settings, *, create: bool = True) -> Target:
     """The predictions database of the settings. Raises WrongUsage."""
+    if create and settings.batch.target == BatchSettings().target:
+        Path(".streamscore").mkdir(exist_ok=True)  # the folder of ours, like the store in it
     return Target(Database(settings.batch.target, create=create))
 
 

@@ -53,7 +53,10 @@ class Database:
         """The address without its user, its password and whatever else may be a secret."""
         if self.dialect == "sqlite":
             return f"sqlite:///{Path(self._url.database or '').resolve()}"
-        return self._url.set(username=None, password=None, query={}).render_as_string()
+        url = self._url
+        return URL.create(
+            self.dialect, host=url.host, port=url.port, database=url.database
+        ).render_as_string()
 
     @property
     def file(self) -> Path | None:
@@ -80,28 +83,41 @@ class Database:
 
     def _in_words(self, error: BaseException | None, *, lost: bool) -> DatabaseError:
         state = str(getattr(error, "sqlstate", None) or "")
-        said = self._masked(str(error)).strip().partition("\n")[0]
-        for applies, kind, hint in _KNOWN:
-            if applies(state, said.lower()):
-                return kind(f"{self.name}: {said}", hint=hint)
-        kind = DatabaseUnavailable if lost else DatabaseError
-        return kind(f"{self.name}: {said}")
+        return in_words(self.name, self._masked(str(error)), state, lost=lost)
 
     def _masked(self, text: str) -> str:
-        password = self._url.password
-        secrets = [str(password), self._url.render_as_string(hide_password=False)]
-        for secret in secrets if password else []:
-            text = text.replace(secret, "***")
+        given = [self._url.password, *map(self._url.query.get, _SECRETS)]
+        secrets = [str(secret) for secret in given if secret]
+        for secret in (self._url.render_as_string(hide_password=False), *secrets):
+            text = text.replace(secret, "***") if secrets else text
         return text
 
 
+_SECRETS: Final = ("password", "passwd", "sslpassword")  # of drivers' parameters
+
+
+def in_words(name: str, said: str, state: str = "", *, lost: bool = False) -> DatabaseError:
+    """What a driver said of a database, as an error of ours; `state` is the SQLSTATE, if any."""
+    said = said.strip().partition("\n")[0]
+    for applies, kind, hint in _KNOWN:
+        if applies(state, said.lower()):
+            return kind(f"{name}: {said}", hint=hint)
+    return (DatabaseUnavailable if lost else DatabaseError)(f"{name}: {said}")
+
+
 def _says(*parts: str) -> Callable[[str, str], bool]:
-    return lambda _, text: any(part in text for part in parts)
+    return lambda state, text: state == "" and any(part in text for part in parts)
 
 
 def _is(*states: str) -> Callable[[str, str], bool]:
     return lambda state, _: state != "" and state.startswith(states)
 
+
+def _begins(with_words: str) -> Callable[[str, str], bool]:
+    return lambda _, text: text.startswith(with_words)
+
+
+_NO_ROOM: Final = "make room on its disk: nothing is half written, and the next run goes on"
 
 # By SQLSTATE (PostgreSQL's manual, appendix A) or, where a driver gives none, by what it says:
 # what it means, and how it is mended.
@@ -113,21 +129,15 @@ _KNOWN: Final[tuple[_Known, ...]] = (
         "mend the user or the password in its address (or PGPASSWORD)",
     ),
     (_says('fatal:  database "', 'fatal: database "'), DatabaseError, "mend the database's name"),
+    (_is("53100"), DatabaseUnavailable, _NO_ROOM),
+    (_begins("could not extend file"), DatabaseUnavailable, _NO_ROOM),  # a quota, a limit
+    (_says("database or disk is full"), DatabaseUnavailable, _NO_ROOM),
     (
-        _is("53100"),
-        DatabaseUnavailable,
-        "make room on its disk: nothing is half written, and the next run goes on",
-    ),
-    (
-        _says("database or disk is full"),
-        DatabaseUnavailable,
-        "make room on its disk: nothing is half written, and the next run goes on",
-    ),
-    (
-        _says("readonly database", "read-only transaction"),
+        _says("readonly database"),
         DatabaseError,
         "give a target that may be written to",
     ),
+    (_is("25006"), DatabaseError, "give a target that may be written to"),
     (
         _is("42501"),
         DatabaseError,
@@ -181,6 +191,15 @@ def _require_file(url: URL, *, create: bool) -> None:
 
 
 def _engine(url: URL) -> Engine:
+    try:
+        return _connecting(url)
+    except (NoSuchModuleError, ArgumentError, ImportError) as error:
+        missing = re.sub(r"\s+", " ", str(error))
+        msg = f"the driver of {url.drivername!r} cannot be used: {missing}"
+        raise WrongUsage(msg, hint="pip install 'streamscore[batch]', or your driver") from None
+
+
+def _connecting(url: URL) -> Engine:
     arguments: dict[str, Any] = {}
     if url.get_backend_name() == "sqlite":
         arguments = {"timeout": LOCK_S}
@@ -193,14 +212,10 @@ def _engine(url: URL) -> Engine:
             "tcp_user_timeout": _GONE_S * 1000,
             "options": f"{url.query.get('options', '')} {_POSTGRES_OPTIONS}".strip(),
             "application_name": "streamscore",
+            "client_encoding": "utf8",  # whatever the server or PGCLIENTENCODING says
         }
-        url = url.difference_update_query(["options", "application_name"])
-    try:
-        engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
-    except (NoSuchModuleError, ArgumentError, ImportError) as error:
-        missing = re.sub(r"\s+", " ", str(error))
-        msg = f"the driver of {url.drivername!r} cannot be used: {missing}"
-        raise WrongUsage(msg, hint="pip install 'streamscore[batch]', or your driver") from None
+        url = url.difference_update_query(["options", "application_name", "client_encoding"])
+    engine = create_engine(url, connect_args=arguments, poolclass=NullPool)
     if engine.dialect.name == "sqlite":
         _own_transactions(engine)
     return engine

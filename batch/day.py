@@ -52,7 +52,7 @@ def parse_day(text: str) -> date:
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
         raise WrongUsage(f"{text!r} is no day", hint="write it as 2013-12-31") from None
-    if not date.min < day < date.max - timedelta(days=1):
+    if not date.min + timedelta(days=1) < day < date.max - timedelta(days=2):  # in every zone
         raise WrongUsage(f"{text} is too near the end of the calendar", hint="give another day")
     return day
 

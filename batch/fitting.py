@@ -30,7 +30,8 @@ _FITTING: Final[dict[Kind, tuple[type[TypeEngine[Any]], ...]]] = {
     Kind.STRING: (sa.String, sa.Uuid),
 }
 _WITHOUT_BOOLEANS: Final = frozenset({"sqlite", "mysql", "mariadb", "oracle"})
-_A_DAY_FIRST: Final = "[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9]*"  # for SQLite's GLOB
+_A_DAY: Final = "[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9]"  # for SQLite's GLOB
+_A_MINUTE: Final = "[0-2][0-9]:[0-5][0-9]"
 _STORED: Final = re.compile(
     r"\d{4}-\d\d-\d\d((?P<separator>[ T])\d\d:\d\d(:\d\d([.]\d+)?)?(?P<zone>Z|[+-]\d\d:?\d\d)?)?"
 )
@@ -100,26 +101,35 @@ def within_stored_text(
     Raises SourceUnfit where it is no ISO 8601, or has other offsets than UTC's.
     """
     at: ColumnElement[Any] = column(name)
-    odd = select(func.count()).select_from(rows).where(at.is_not(None))
-    odd = odd.where(sa.not_(at.op("GLOB")(_A_DAY_FIRST)))
-    if count := connection.execute(odd).scalar_one():
-        raise _no_time(name, f"{count} of its values do not begin with a day written 2013-12-31")
-    first = select(at).select_from(rows).where(at.is_not(None)).limit(1)
-    value = connection.execute(first).scalar_one_or_none()
+    filled = select(at).select_from(rows).where(at.is_not(None)).limit(1)
+    value = connection.execute(filled).scalar_one_or_none()
     match = _STORED.fullmatch("2013-12-31 23:59" if value is None else str(value))
     if match is None:
         raise _no_time(name, "it does not hold times written as 2013-12-31 23:59:59")
-    if match["separator"] is None:  # dates alone are taken as they are
-        return and_(at >= str(window.day), at < str(window.day + timedelta(days=1)))
-    offset = match["zone"]
+    offset, separator = match["zone"], match["separator"]
     if offset is not None and offset not in _UTC_SUFFIXES:
         raise _no_time(name, f"it holds times with the offset {offset}")
+    alike = _alike(at, separator, zoned=offset is not None)
+    odd = select(func.count()).select_from(rows).where(at.is_not(None), sa.not_(alike))
+    if count := connection.execute(odd).scalar_one():
+        raise _no_time(name, f"{count} of its values are not written as the first one is")
+    if separator is None:  # dates alone are taken as they are
+        return and_(at >= str(window.day), at < str(window.day + timedelta(days=1)))
     kept_in = stored if offset is None else UTC
     start, end = (
-        _written(each.astimezone(kept_in), match["separator"])
-        for each in (window.start, window.end)
+        _written(each.astimezone(kept_in), separator) for each in (window.start, window.end)
     )
     return and_(at >= start, at < end)
+
+
+def _alike(at: ColumnElement[Any], separator: str | None, *, zoned: bool) -> ColumnElement[bool]:
+    """The condition that a text is written so that it compares with others as its time does."""
+    if separator is None:
+        return at.op("GLOB")(_A_DAY)
+    rest = func.substr(at, len("2013-12-31 23:59") + 1)  # seconds, a fraction, an offset
+    in_utc = [rest.op("GLOB")(f"*{suffix}") for suffix in sorted(_UTC_SUFFIXES)]
+    ended = sa.or_(*in_utc) if zoned else sa.not_(rest.op("GLOB")("*[^0-9:.]*"))
+    return and_(at.op("GLOB")(f"{_A_DAY}{separator}{_A_MINUTE}*"), ended)
 
 
 def _written(at: datetime, separator: str) -> str:
@@ -142,7 +152,6 @@ def _feature_column(where: str, feature: Feature, columns: Sequence[str]) -> str
 
 
 def _fits(kind: Kind, given: TypeEngine[Any], dialect: str) -> bool:
-    given = getattr(given, "data_type", given)  # a domain is what it is made of
     if isinstance(given, NullType):
         return True  # nothing is declared: the values tell
     if kind is Kind.BOOLEAN and dialect in _WITHOUT_BOOLEANS and isinstance(given, _NUMBERS):

@@ -21,6 +21,8 @@ from batch.source import Source
 from batch.tables import COMPLETE, FAILED, INTERRUPTED
 from batch.target import Chunk, DayWriter, Target
 from model.errors import DatabaseError, RunStopped, StreamscoreError
+from model.profile import Profile, from_json, merged
+from model.profiler import Profiler
 from model.rejection import Rejection
 from model.rows import NO_ID, decode_rows
 from model.signature import Signature
@@ -137,22 +139,27 @@ class Job:
                 numbers = range(start + 1, end + 1)
                 run = _moved(run, Chunk([], None, [(n, None, NO_ID) for n in numbers]))
                 yield Chunk([], None, [(n, None, NO_ID) for n in numbers]), run
+        profiler = Profiler(self.model.signature, self.model.baseline)
         for rows in snapshot.chunks(run.position, self.chunk_rows):
-            chunk = self._scored(rows, run.rows_read)
-            run = replace(_moved(run, chunk), position=_as_json(rows[-1][0]))
+            chunk = score_rows(self.model, profiler, rows, run.rows_read)
+            profile = added(run.profile, chunk.profile)
+            run = replace(_moved(run, chunk), position=_as_json(rows[-1][0]), profile=profile)
             yield chunk, run
 
-    def _scored(self, rows: Sequence[Row], done: int) -> Chunk:
-        ids, *columns = _columns(rows)
-        decoded = decode_rows(self.model.signature, ids, columns)
-        scores = self.model.scorer.score(decoded.table)
-        refused = dict(decoded.rejections)
-        refused |= {int(decoded.positions[row]): why for row, why in scores.failed.items()}
-        texts: list[Any] = decoded.ids
-        if refused:
-            texts = [decoded.ids[row] for row in decoded.positions[scores.positions].tolist()]
-        rejected = [(done + row + 1, decoded.ids[row], refused[row]) for row in sorted(refused)]
-        return Chunk(texts, scores.answers, rejected)
+
+def score_rows(model: "Model", profiler: Profiler, rows: Sequence[Row], done: int) -> Chunk:
+    """Score rows that have an id, those of one id next to each other; `done` came before them."""
+    ids, *columns = _columns(rows)
+    decoded = decode_rows(model.signature, ids, columns)
+    scores = model.scorer.score(decoded.table)
+    refused = dict(decoded.rejections)
+    refused |= {int(decoded.positions[row]): why for row, why in scores.failed.items()}
+    texts: list[Any] = decoded.ids
+    if refused:
+        texts = [decoded.ids[row] for row in decoded.positions[scores.positions].tolist()]
+    rejected = [(done + row + 1, decoded.ids[row], refused[row]) for row in sorted(refused)]
+    profile = profiler.count(decoded.table, scores.positions, scores.answers)
+    return Chunk(texts, scores.answers, rejected, profile)
 
 
 def _continues(run: Run, snapshot: Snapshot) -> bool:
@@ -174,6 +181,15 @@ def _moved(run: Run, chunk: Chunk) -> Run:
         rows_scored=run.rows_scored + len(chunk.ids),
         rows_rejected=run.rows_rejected + len(chunk.rejected),
     )
+
+
+def added(before: object, seen: Profile | None) -> Any:  # noqa: ANN401 - JSON
+    """A run's profile with what was seen since; that alone where the run has none that fits."""
+    if seen is None:
+        return before
+    earlier = from_json(before)
+    whole = None if earlier is None else merged(earlier, seen)
+    return (whole or seen).to_json()
 
 
 def _as_json(row_id: object) -> str | int:

@@ -18,9 +18,15 @@ from sqlalchemy import Connection, func, select
 
 from batch.runs import Task, latest
 from batch.tables import RUNNING
-from model.errors import RunTaken
+from model.errors import DatabaseError, RunTaken
 
 LEASE: Final = timedelta(minutes=10)
+
+
+def lock_number(task: Task) -> int:
+    """The number of a day's lock: the same for all versions of the model."""
+    name = f"{task.model} {task.source} {task.window.day}"
+    return int.from_bytes(sha256(name.encode()).digest()[:8], signed=True)
 
 
 @contextmanager
@@ -31,8 +37,7 @@ def day_lock(
 
     `file` is that of an SQLite database. Raises RunTaken where another process holds the day.
     """
-    name = f"{task.model} {task.source} {task.window.day}"  # the same for all versions
-    number = int.from_bytes(sha256(name.encode()).digest()[:8], signed=True)
+    number = lock_number(task)
     if file is not None:
         with _file_lock(file.with_name(f"{file.name}.lock"), abs(number) >> 1, task):
             yield
@@ -51,7 +56,11 @@ def day_lock(
 @contextmanager
 def _file_lock(file: Path, place: int, task: Task) -> Iterator[None]:
     """One byte of a file: a lock of the open file, so that it holds among threads too (OFD)."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        msg = f"the lock {file} cannot be opened: {error.strerror}"
+        raise DatabaseError(msg, hint="mend the rights to the file and its folder") from error
     try:
         wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
         try:

@@ -10,10 +10,10 @@ import socket
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from batch.day import Window
 from batch.tables import COMPLETE, RUNNING, predictions, rejections, runs
@@ -83,6 +83,8 @@ def complete_days(
 def begin(connection: Connection, task: Task, now: datetime) -> Run:
     """A new run of a day."""
     run = Run(str(uuid.uuid4()), task, RUNNING, 1, None, 0, 0, 0, None, 0.0, now)
+    newest = select(func.max(runs.c.started_at)).where(_same_day(task))
+    last = connection.execute(newest).scalar_one()
     row = {
         "run_id": run.run_id,
         "model": task.model,
@@ -92,7 +94,8 @@ def begin(connection: Connection, task: Task, now: datetime) -> Run:
         "window_start": task.window.start,
         "window_end": task.window.end,
         "owner": owner(),
-        "started_at": now,
+        # The last run is known by it, also where a clock was put back.
+        "started_at": now if last is None else max(now, last + timedelta(microseconds=1)),
         **_state(run),
     }
     connection.execute(insert(runs).values(row))

@@ -6,13 +6,16 @@ in hand is all that is in memory.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause, column, func, select
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import NullType
 
 from model.errors import SourceUnfit
 
@@ -24,6 +27,7 @@ class Snapshot(ABC):
 
     rows: int
     nulls: int
+    errors: Callable[[], AbstractContextManager[None]] = nullcontext  # around each read
 
     @abstractmethod
     def until(self, position: object) -> int:
@@ -39,10 +43,10 @@ class Snapshot(ABC):
         Raises SourceUnfit where one id has more rows than a chunk takes.
         """
         held: list[Row] = []
-        for fetched in self.fetch(after, size):
+        for fetched in self._read_in_words(after, size):
             rows = held + fetched
             cut = len(rows) - 1
-            while cut and rows[cut - 1][0] == rows[-1][0]:
+            while cut and _same(rows[cut - 1][0], rows[-1][0]):
                 cut -= 1
             if not cut and len(rows) > size:
                 msg = f"more than {size} rows of the day have the same id"
@@ -52,6 +56,41 @@ class Snapshot(ABC):
                 yield rows[:cut]
         if held:
             yield held
+
+    def _read_in_words(self, after: object | None, size: int) -> Iterator[list[Row]]:
+        with self.errors():
+            yield from self.fetch(after, size)
+
+
+def _is_text(given: str) -> bool:
+    """Whether it has a form in UTF-8."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other or str(one) == str(other)
+
+
+def ordered(key: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
+    """The id as it is ordered by: so that rows of one id, and these alone, stand together.
+
+    A collation may take "a" for "A", and what has no type in SQLite may hold both 5 and "5". An
+    index of the column serves only where it is ordered as it is, which is the rule.
+    """
+    kind = key.type
+    if dialect == "sqlite":
+        untyped: ColumnElement[Any] = column(key.name)
+        if isinstance(kind, NullType):
+            untyped = sa.cast(untyped, sa.Text)
+        return untyped if isinstance(kind, sa.Integer) else sa.collate(untyped, "BINARY")
+    collated = isinstance(kind, CITEXT) or (isinstance(kind, sa.String) and kind.collation)
+    if dialect == "postgresql" and collated:
+        return sa.collate(sa.cast(key, sa.Text), "C")
+    return key
 
 
 class Streamed(Snapshot):
@@ -66,7 +105,8 @@ class Streamed(Snapshot):
         within: ColumnElement[bool],
     ) -> None:
         self._connection = connection
-        self._key = key
+        self._key = ordered(key, connection.dialect.name)
+        self._kind = key.type
         self._counts = select(func.count(), func.count(key)).select_from(source).where(within)
         untyped: list[ColumnElement[Any]] = [
             column(name) for name in (key.name, *columns)
@@ -91,21 +131,25 @@ class Streamed(Snapshot):
             return
         with self._connection.execution_options(stream_results=True).execute(rows) as result:
             while fetched := result.cursor.fetchmany(size):
-                yield fetched
+                yield list(fetched)
 
     def _fetch_binary(self, rows: sa.Select[Any], size: int) -> Iterator[list[Row]]:
         """Of PostgreSQL, numbers as they are rather than as text."""
         compiled = rows.compile(self._connection)
+        from psycopg.types.string import TextBinaryLoader  # noqa: PLC0415 - a driver is there only where it is used
+
         driver: Any = self._connection.connection.driver_connection
         with driver.cursor(name="streamscore_day", binary=True) as cursor:
+            # The types of extensions, and enumerations: their text, which is their binary form too.
+            cursor.adapters.register_loader(0, TextBinaryLoader)
             cursor.execute(str(compiled), compiled.params)
             while fetched := cursor.fetchmany(size):
                 yield fetched
 
     def _bound(self, position: object) -> ColumnElement[Any]:
-        kind = self._key.type
+        kind = self._kind
         given = position if isinstance(position, int) else _in_python(kind)(position)
-        return sa.literal(given, kind)
+        return sa.literal(given, sa.Text() if self._key.type is not kind else kind)
 
 
 def _in_python(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - any of SQLAlchemy's types
@@ -136,7 +180,7 @@ class Copied(Snapshot):
         connection.exec_driver_sql(f"CREATE TABLE temp.{_COPY} (n INTEGER PRIMARY KEY, {kept})")
         untyped: list[ColumnElement[Any]] = [column(name) for name in (key.name, *columns)]
         rows = select(*untyped).select_from(source).where(within, key.is_not(None))
-        rows = rows.order_by(untyped[0])
+        rows = rows.order_by(ordered(key, "sqlite"))
         connection.execute(sa.insert(copy).from_select(names, rows))
         self.rows = connection.execute(select(func.count()).select_from(copy)).scalar_one()
         missing = select(func.count()).select_from(source).where(within, key.is_(None))
@@ -148,6 +192,8 @@ class Copied(Snapshot):
 
     def until(self, position: object) -> int:
         """How many rows come up to that id."""
+        if isinstance(position, str) and not _is_text(position):
+            return -1  # it cannot be asked for: the day is begun anew
         last = select(func.max(self._copy.c.n)).where(self._copy.c.c0 == position)
         return self._connection.execute(last).scalar_one() or -1
 

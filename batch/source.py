@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause, column, inspect, select
 from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import NullType, TypeEngine
 
 from batch.database import Database
@@ -39,6 +40,10 @@ _ONE_STATE: Final[dict[str, dict[str, Any]]] = {  # how a database is told to sh
 _A_SELECT: Final = re.compile(
     r"(\s|--[^\n]*(\n|$)|/\*.*?\*/)*(select|with|values)\b", re.IGNORECASE | re.DOTALL
 )
+
+
+# What looks like one of SQLAlchemy's parameters, or like one that is escaped, is neither.
+_NO_PARAMETERS: Final = re.compile(r"\\(?=:\w*(?![:\w]))|(?<![:\w\\]):(?=\w+(?![:\w]))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,16 @@ def read_query(file: Path) -> str:
     return query
 
 
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A day's rows of a source, and a connection that sees one state of them."""
+
+    connection: Connection
+    rows: FromClause
+    key: ColumnElement[Any]
+    condition: ColumnElement[bool]
+
+
 class Source:
     """A query on a database.
 
@@ -78,10 +93,15 @@ class Source:
     def __init__(self, database: Database, query: Query) -> None:
         self._database = database
         self._query = query
-        with database.connect(read_only=True) as connection:
+        with database.connect(read_only=True, sqlite_raw_colnames=True) as connection:
             self._rows, self._types = _described(connection, query)
         self.require(query.id_column, query.time_column)
         require_id(query.id_column, self._types[query.id_column])
+
+    @property
+    def dialect(self) -> str:
+        """What kind of database it is on."""
+        return self._database.dialect
 
     @property
     def name(self) -> str:
@@ -111,18 +131,26 @@ class Source:
     @contextmanager
     def day(self, window: Window, columns: Sequence[str]) -> Iterator[Snapshot]:
         """One state of a day's ids and `columns`, for the block."""
-        query, dialect = self._query, self._database.dialect
+        kind: type[Copied | Streamed] = Copied if self.dialect == "sqlite" else Streamed
+        with self.selected(window) as day:
+            snapshot = kind(day.connection, day.rows, day.key, columns, day.condition)
+            snapshot.errors = self._database.errors  # so that a run is told which one failed
+            yield snapshot
+
+    @contextmanager
+    def selected(self, window: Window) -> Iterator[Selected]:
+        """A day that is yet to be read, in one state of the database, for the block."""
+        query, dialect = self._query, self.dialect
         key = column(query.id_column, self._types[query.id_column])
         options = _ONE_STATE.get(dialect, {})
         with self._database.connect(read_only=True, **options) as connection:
             when = (query.time_column, window, query.stored_zone)
             if dialect == "sqlite":
                 condition = within_stored_text(connection, self._rows, *when)
-                yield Copied(connection, self._rows, key, columns, condition)
             else:
                 kind = self._types[query.time_column]
                 condition = within(query.time_column, kind, window, query.stored_zone)
-                yield Streamed(connection, self._rows, key, columns, condition)
+            yield Selected(connection, self._rows, key, condition)
 
 
 def _described(
@@ -130,12 +158,13 @@ def _described(
 ) -> tuple[FromClause, dict[str, TypeEngine[Any]]]:
     if query.table is not None:
         return _described_table(connection, query.table)
-    # What looks like a parameter in the text is none of ours.
-    written = sa.text(re.sub(r"(?<![:\w\\]):(?=\w)", r"\\:", query.text or ""))
+    written = sa.text(_NO_PARAMETERS.sub(r"\\\g<0>", query.text or "") + "\n")  # ends a comment
     whole = written.columns().subquery("streamscore_source")
     result = connection.execute(select(sa.text("*")).select_from(whole).where(sa.text("1 = 0")))
     names = list(result.keys())
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    renamed = {name: re.sub(r":\d+$", "", name) for name in names}  # SQLite: the second one "x:1"
+    again = {given for name, given in renamed.items() if name != given and given in names}
+    if twice := sorted(again | {name for name in names if names.count(name) > 1}):
         msg = f"the query has several columns named {', '.join(twice)}"
         raise SourceUnfit(msg, hint="give each a name of its own with AS")
     kinds = [_kind(connection, described) for described in result.cursor.description]
@@ -151,7 +180,7 @@ def _described_table(
     for name, within_schema in ((table, None), (short, schema or None)):
         if inspector.has_table(name, schema=within_schema):
             types = {
-                str(each["name"]): each["type"]
+                str(each["name"]): getattr(each["type"], "data_type", each["type"])  # of a domain
                 for each in inspector.get_columns(name, schema=within_schema)
             }
             return sa.table(name, *map(column, types), schema=within_schema), types

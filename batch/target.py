@@ -1,6 +1,6 @@
 """The predictions database: its tables, and chunks that are written whole or not at all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from batch.runs import Run, Task
 from batch.tables import metadata, predictions, rejections
 from model.engines import Answers
 from model.errors import DatabaseError
+from model.profile import Profile
 from model.rejection import Rejection
 
 _COLUMNS: Final = [column.name for column in predictions.columns]
@@ -26,6 +27,10 @@ _KEY: Final = ("event_id", "model")
 _AT_A_TIME: Final = 500  # ids in one DELETE, where a database has no upsert that we know
 _SQLITE_ROWS: Final = 100  # a statement; older ones take 999 parameters
 _STAGED: Final = "streamscore_chunk"
+STAGED_COLUMNS: Final = (
+    "event_id text, prediction double precision, label text, probabilities jsonb,"
+    " score double precision"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Chunk:
     ids: list[str]
     answers: Answers | None
     rejected: Sequence[tuple[int, str | None, Rejection]]
+    profile: Profile | None = None  # what they were like
 
 
 class Target:
@@ -121,10 +127,14 @@ class DayWriter:
             if chunk.rejected:
                 self._connection.execute(insert(rejections), _rejected(run, chunk.rejected, now))
 
-    def finish(self, run: Run) -> None:
-        """Write down that the day is complete; what earlier runs left of it goes."""
+    def finish(self, run: Run, bring: Callable[[Connection], None] = lambda _: None) -> None:
+        """Write down that the day is complete; what earlier runs left of it goes.
+
+        `bring` brings rows that were kept elsewhere so far, in the same transaction.
+        """
         with self._transaction():
             runs.move_on(self._connection, run)
+            bring(self._connection)
             runs.clear_earlier(self._connection, run)
 
     def leave(self, run: Run, error: str) -> None:
@@ -145,13 +155,12 @@ class DayWriter:
             # A chunk that a crash of the server takes back takes its progress with it.
             cursor.execute("SET LOCAL synchronous_commit = off")
             cursor.execute(
-                f"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGED} (event_id text,"
-                " prediction double precision, label text, probabilities jsonb,"
-                " score double precision) ON COMMIT DELETE ROWS"
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS {_STAGED} ({STAGED_COLUMNS})"
+                " ON COMMIT DELETE ROWS"
             )
             with cursor.copy(f"COPY {_STAGED} ({columns}) FROM STDIN") as copy:
                 copy.write(self._columns.copy_text(ids, answers))
-            cursor.execute(_FROM_STAGED, _constants(run, now))
+            cursor.execute(upsert_from(_STAGED), constants(run, now))
 
     def _insert_many(self, run: Run, ids: list[str], answers: Answers, now: datetime) -> None:
         """SQLite: many rows a statement, which costs a third of one row a statement."""
@@ -199,16 +208,20 @@ class DayWriter:
 _ON_CONFLICT: Final = f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEY
 )
-_FROM_STAGED: Final = (
-    f"INSERT INTO predictions ({', '.join(_COLUMNS)}) SELECT event_id, %(model)s, %(version)s,"  # noqa: S608 - names of ours
-    " prediction, label, probabilities, score, %(scored_for)s, %(scored_at)s, %(run_id)s"
-    f" FROM {_STAGED} {_ON_CONFLICT}"
-)
+
+
+def upsert_from(staged: str) -> str:
+    """PostgreSQL's statement that takes the rows of a table, with the `constants` of a run."""
+    return (
+        f"INSERT INTO predictions ({', '.join(_COLUMNS)}) SELECT event_id, %(model)s, %(version)s,"  # noqa: S608 - names of ours
+        " prediction, label, probabilities, score, %(scored_for)s, %(scored_at)s, %(run_id)s"
+        f" FROM {staged} {_ON_CONFLICT}"
+    )
 
 
 @cache
 def _sqlite_upsert(rows: int) -> str:
-    """For the constants of `_FROM_STAGED` and then so many rows of what COPY is given."""
+    """For the constants of `upsert_from` and then so many rows of what COPY is given."""
     values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
     columns = "event_id, model, version, prediction, label, probabilities, score"
     return (
@@ -218,7 +231,8 @@ def _sqlite_upsert(rows: int) -> str:
     )
 
 
-def _constants(run: Run, now: datetime) -> dict[str, Any]:
+def constants(run: Run, now: datetime) -> dict[str, Any]:
+    """What all rows of a run have in common."""
     task = run.task
     return {
         "model": task.model,
@@ -232,7 +246,7 @@ def _constants(run: Run, now: datetime) -> dict[str, Any]:
 def _rejected(
     run: Run, rejected: Sequence[tuple[int, str | None, Rejection]], now: datetime
 ) -> list[dict[str, Any]]:
-    common = {name: value for name, value in _constants(run, now).items() if name != "scored_at"}
+    common = {name: value for name, value in constants(run, now).items() if name != "scored_at"}
     return [
         {
             **common,

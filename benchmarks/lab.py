@@ -24,6 +24,7 @@ PARTITIONS: Final = 6
 CHUNK: Final = 500  # events that go to one partition before the next has its turn
 _STAMPED: Final = {"message.timestamp.type": "LogAppendTime"}
 _NOWHERE: Final = Path("/dev/null")  # a folder without streamscore.toml
+_NOBODY: Final = "127.0.0.1:1"
 _FLUSH_S: Final = 120.0
 _UNSENT: Final = 200_000
 _DELETE_S: Final = 30.0
@@ -123,6 +124,12 @@ def open_lab(folder: Path, bootstrap_servers: str | None) -> Iterator[Lab]:
         return
     with EmbeddedBroker() as broker:
         yield Lab(_settings(folder, broker.bootstrap_servers), folder, broker.pid)
+
+
+@contextmanager
+def lab_without_broker(folder: Path, _bootstrap_servers: str | None = None) -> Iterator[Lab]:
+    """A lab for what needs no Kafka: its address answers nobody."""
+    yield Lab(_settings(folder, _NOBODY), folder, None)
 
 
 def _settings(folder: Path, bootstrap_servers: str) -> Settings:

@@ -10,6 +10,7 @@ from benchmarks.contestants import (
     Contestant,
     at_least_once,
 )
+from benchmarks.names import BATCH_BEST, BATCH_PANDAS, BATCH_PLAIN, BATCH_UNSCORED
 from benchmarks.schedule import Schedule
 
 
@@ -43,6 +44,10 @@ class Plan:
     latency_rounds: int
     starts: int
     single_events: int
+    batch: tuple[str, ...]
+    batch_rows: int
+    batch_rows_many: int
+    spark_rounds: int
 
 
 _OWN: Final = (PASS_THROUGH, PLAIN_ENGINE, BEST_ENGINE)
@@ -72,6 +77,10 @@ FULL: Final = Plan(
     latency_rounds=2,
     starts=4,
     single_events=2_000,
+    batch=(BATCH_BEST, BATCH_UNSCORED, BATCH_PLAIN, BATCH_PANDAS),
+    batch_rows=336_776,
+    batch_rows_many=3_000_000,
+    spark_rounds=2,
 )
 QUICK: Final = Plan(
     rounds=1,
@@ -97,4 +106,8 @@ QUICK: Final = Plan(
     latency_rounds=1,
     starts=1,
     single_events=50,
+    batch=(BATCH_BEST, BATCH_UNSCORED, BATCH_PANDAS),
+    batch_rows=2_000,
+    batch_rows_many=6_000,
+    spark_rounds=0,
 )

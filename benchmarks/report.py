@@ -20,6 +20,7 @@ _TITLES: Final = {
     "latency": "Latency",
     "single": "One event alone",
     "startup": "Start to ready",
+    "batch": "A day of a database",
 }
 _RATE: Final = "events_per_second"
 _LARGE: Final = 100  # from here on no digits behind the point
@@ -60,6 +61,12 @@ _COLUMNS: Final[Mapping[str, Sequence[Column]]] = {
     ),
     "single": (Column("median_ms", "median ms", 3), Column("p99_ms", "p99 ms", 3)),
     "startup": (Column("seconds", "seconds", 2),),
+    "batch": (
+        Column("rows_per_second", "rows/s", 0),
+        Column("cpu_us_per_row", "CPU µs/row", 2),
+        Column("peak_rss_mib", "peak RSS MiB", 0),
+        Column("seconds", "seconds", 2),
+    ),
 }
 
 

@@ -23,10 +23,11 @@ from confluent_kafka import KafkaException
 
 from benchmarks import peers
 from benchmarks.alone import measure_latency, measure_single, measure_startup
+from benchmarks.batch_section import measure_batch
 from benchmarks.cases import CASES
 from benchmarks.contestants import PASS_THROUGH
 from benchmarks.drain import drain
-from benchmarks.lab import BenchmarkError, open_lab
+from benchmarks.lab import BenchmarkError, lab_without_broker, open_lab
 from benchmarks.machine import describe_machine, describe_versions
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.plot import draw
@@ -45,7 +46,9 @@ SECTIONS: Final[Mapping[str, Callable[[Bench], None]]] = {
     "latency": measure_latency,
     "poison": measure_poison,
     "growth": measure_growth,
+    "batch": measure_batch,
 }
+_WITHOUT_BROKER: Final = {"batch"}
 _ALL_MODELS: Final = {"single", "throughput"}
 _SERVERS: Final = "STREAMSCORE_BENCH_BOOTSTRAP_SERVERS"
 _WARM_UP: Final = 20_000
@@ -103,18 +106,20 @@ def _measured(asked: argparse.Namespace, say: Callable[[str], None]) -> Report:
     plan, results = _plan(asked), Results()
     sections = asked.only or list(SECTIONS)
     with_quix = "throughput" in sections and not (asked.without_quix or asked.quick)
+    needs_broker = not _WITHOUT_BROKER.issuperset(sections)
     machine = describe_machine()
     if with_quix:
         peers.prepare()
+    open_it = open_lab if needs_broker else lab_without_broker
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_lab(Path(folder), asked.bootstrap_servers) as lab,
+        open_it(Path(folder), asked.bootstrap_servers) as lab,
     ):
-        say("the broker answers; models are fitted")
+        say("the lab is open; models are fitted")
         wanted = CASES if _ALL_MODELS & set(sections) else ["flight"]
         cases = {name: CASES[name](lab.settings, quick=plan.quick) for name in wanted}
         bench = Bench(lab, plan, cases, results, say, with_quix)
-        if not plan.quick:
+        if needs_broker and not plan.quick:
             _warm_up(bench)
         for section in (name for name in SECTIONS if name in sections):
             SECTIONS[section](bench)

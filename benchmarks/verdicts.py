@@ -11,6 +11,11 @@ from statistics import median
 from typing import Final, Literal
 
 from benchmarks.names import (
+    BATCH_AGAIN,
+    BATCH_BEST,
+    BATCH_PANDAS,
+    BATCH_SPARK,
+    BATCH_UNSCORED,
     BEST,
     BEST_NAME,
     PASS_NAME,
@@ -56,7 +61,8 @@ class Verdict:
 
 def judge(results: Results) -> list[Verdict]:
     """A verdict on every target."""
-    return [_verdict(target, results) for target in (*_RATES, *_COSTS, *_LATENCIES, *_GROWTH)]
+    targets = (*_RATES, *_COSTS, *_LATENCIES, *_GROWTH, *_BATCH)
+    return [_verdict(target, results) for target in targets]
 
 
 def _verdict(target: Target, results: Results) -> Verdict:
@@ -124,6 +130,43 @@ def _memory_growth(results: Results) -> float:
     return abs(ratio - 1) * 100
 
 
+def _batch_rate(where: str, other: str) -> Callable[[Results], float]:
+    def measure(results: Results) -> float:
+        row, base = (results.find("batch", where, each) for each in (BATCH_BEST, other))
+        return median(ratios(row, base, "rows_per_second"))
+
+    return measure
+
+
+def _batch_memory(results: Results) -> list[tuple[float, float]]:
+    """The peaks of each database: of a day, and of one that is ten times as large."""
+    rows = [row for row in results.of("batch") if row.name == BATCH_BEST]
+    peaks = {row.subject: row.middle("peak_rss_mib") for row in rows}
+    found = [
+        (peaks[subject.partition(",")[0]], peak)
+        for subject, peak in peaks.items()
+        if "," in subject
+    ]
+    if not found:
+        raise KeyError("batch")
+    return found
+
+
+def _batch_peak(results: Results) -> float:
+    return max(peak for pair in _batch_memory(results) for peak in pair)
+
+
+def _batch_memory_growth(results: Results) -> float:
+    return max(abs(large / small - 1) * 100 for small, large in _batch_memory(results))
+
+
+def _batch_again(results: Results) -> float:
+    rows = [row for row in results.of("batch") if row.name == BATCH_AGAIN]
+    if not rows:
+        raise KeyError(BATCH_AGAIN)
+    return max(row.middle("seconds") for row in rows)
+
+
 _FLIGHT: Final = "flight model, exactly once"
 _RATES: Final = (
     Target(f"{_FLIGHT}, plain engine: of the pass-through", "", "≥", 0.40,
@@ -168,4 +211,19 @@ _GROWTH: Final = (
     Target("memory over the largest backlog: drift after its first fifth", "%", "≤", 2.0,
            _memory_growth),
     Target("1 % poisoned events: of the clean rate", "", "≥", 0.70, _poison),
+)  # fmt: skip
+_BATCH: Final = (
+    Target("a day from SQLite to SQLite: of the same without scoring", "", "≥", 0.50,
+           _batch_rate("SQLite", BATCH_UNSCORED)),
+    Target("a day from PostgreSQL to PostgreSQL: of the same without scoring", "", "≥", 0.70,
+           _batch_rate("PostgreSQL", BATCH_UNSCORED)),
+    Target("against pandas on SQLite", "×", "≥", 2.0, _batch_rate("SQLite", BATCH_PANDAS)),
+    Target("against pandas on PostgreSQL", "×", "≥", 2.3,
+           _batch_rate("PostgreSQL", BATCH_PANDAS)),
+    Target("against plain PySpark on PostgreSQL", "×", "≥", 2.3,
+           _batch_rate("PostgreSQL", BATCH_SPARK)),
+    Target("peak RSS of a day, 0.3 and 3 million rows", "MiB", "≤", 250.0, _batch_peak),
+    Target("peak RSS of 3 million rows: beside that of 0.3", "%", "≤", 5.0,
+           _batch_memory_growth),
+    Target("a day that is complete, again", "s", "≤", 1.0, _batch_again),
 )  # fmt: skip

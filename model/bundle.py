@@ -18,7 +18,9 @@ import sklearn
 import skops
 from threadpoolctl import threadpool_limits
 
+from model.baseline import Baseline, make_baseline
 from model.bundle_files import (
+    BASELINE,
     CARD,
     GOLDEN,
     MODEL,
@@ -44,7 +46,8 @@ from model.trust import dump_estimator, load_estimator
 class Model:
     """A loaded bundle, ready to score.
 
-    `warnings` are for whoever runs it: what differs here from where it was saved.
+    `warnings` are for whoever runs it: what differs here from where it was saved. `baseline` is
+    what its sample looked like, None of a bundle that was saved without one.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Model:
     estimator: Any
     path: Path
     warnings: tuple[str, ...] = ()
+    baseline: Baseline | None = None
 
     @property
     def reference(self) -> str:
@@ -129,6 +133,7 @@ def save_bundle(  # noqa: PLR0913 - what a sample does not show, each with a def
     with threadpool_limits(1):
         signature = infer_signature(estimator, sample, paths=paths, kinds=kinds, nullable=nullable)
         golden = make_golden(estimator, signature, sample)
+        baseline = make_baseline(signature, sample, ScikitLearnEngine(estimator, signature))
     card = {
         "created_at": _utc(created_at),
         **_described(estimator, signature),
@@ -142,6 +147,8 @@ def save_bundle(  # noqa: PLR0913 - what a sample does not show, each with a def
         SIGNATURE: to_json(signature.to_dict()),
         GOLDEN: msgspec.json.encode(golden),
     }
+    if baseline is not None:
+        files[BASELINE] = msgspec.json.encode(baseline)
 
     def write(folder: Path, version: str) -> None:
         whole = {"name": name, "version": version, **card}
@@ -185,6 +192,9 @@ def load_bundle(
     card = parse(path / CARD, files[CARD], dict[str, Any])
     signature = Signature.from_dict(parse(path / SIGNATURE, files[SIGNATURE], dict[str, Any]))
     golden = parse(path / GOLDEN, files[GOLDEN], Golden)
+    baseline = None
+    if BASELINE in files:
+        baseline = parse(path / BASELINE, files[BASELINE], Baseline)
     name, version = str(card.get("name")), str(card.get("version"))
     estimator = load_estimator(files[MODEL], source=str(path / MODEL), allowed_types=allowed_types)
     _use_one_process(estimator)
@@ -209,7 +219,7 @@ def load_bundle(
         warning += f"{sklearn.__version__}: its {len(golden.events)} golden rows score the same"
         warnings.append(warning)
     scorer = Scorer(chosen)
-    return Model(name, version, signature, card, scorer, estimator, path, tuple(warnings))
+    return Model(name, version, signature, card, scorer, estimator, path, tuple(warnings), baseline)
 
 
 def _quickest(

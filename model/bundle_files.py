@@ -4,6 +4,7 @@
     signature.json   what events must hold and what the model answers
     card.json        what the model is: name, version, metrics, rows, library versions
     golden.json      events and the answers they had when the model was saved
+    baseline.json    what the sample's features and answers looked like; older bundles have none
     checksums.json   the SHA-256 of each of the other files
 
 The checksums find what was changed by accident or carelessly; whoever can write all files can
@@ -24,9 +25,11 @@ MODEL = "model.skops"
 SIGNATURE = "signature.json"
 CARD = "card.json"
 GOLDEN = "golden.json"
+BASELINE = "baseline.json"
 CHECKSUMS = "checksums.json"
 
 _FILES = (MODEL, SIGNATURE, CARD, GOLDEN)
+_OPTIONAL = (BASELINE,)
 
 _T = TypeVar("_T")
 
@@ -54,11 +57,14 @@ def read_files(folder: Path) -> dict[str, bytes]:
         names = {entry.name for entry in folder.iterdir()}
         _require_exactly(folder, names)
         checksums = parse(folder / CHECKSUMS, (folder / CHECKSUMS).read_bytes(), dict[str, str])
-        files = {name: (folder / name).read_bytes() for name in _FILES}
+        present = (*_FILES, *(name for name in _OPTIONAL if name in names))
+        files = {name: (folder / name).read_bytes() for name in present}
     except OSError as error:
         msg = f"the bundle {folder} cannot be read: {error.strerror}"
         raise ModelError(msg, hint="mend its permissions") from error
-    if set(checksums) != set(_FILES):
+    if missing := [name for name in _OPTIONAL if name in checksums and name not in names]:
+        raise _tampered(folder, f"{', '.join(missing)} is missing")
+    if set(checksums) != set(present):
         raise _tampered(folder, f"{CHECKSUMS} does not name the files")
     for name, data in files.items():
         if checksums[name] != _checksum(data):
@@ -112,7 +118,7 @@ def _require_exactly(folder: Path, names: set[str]) -> None:
     expected = {*_FILES, CHECKSUMS}
     if missing := expected - names:
         raise _tampered(folder, f"{', '.join(sorted(missing))} is missing")
-    if extra := names - expected:
+    if extra := names - expected - set(_OPTIONAL):
         raise _tampered(folder, f"{', '.join(sorted(extra))} was added")
     for name in sorted(names):
         if (folder / name).is_symlink() or not (folder / name).is_file():

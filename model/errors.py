@@ -20,8 +20,10 @@
     │   └── Fenced              another instance took this one's identity
     ├── DatabaseError           a database cannot be used
     │   ├── DatabaseUnavailable it did not answer, or went away: it may come back
+    │   ├── NoRun               a day was not scored, or not completely
     │   ├── RunTaken            another process is at work on the same day
     │   └── RunStopped          a run was told to stop before its day was complete
+    ├── SparkError              Apache Spark cannot be used, or a task of it failed
     └── ReactionFailed          a webhook or command did not accept a prediction
 
 An event that cannot be scored is no error but a `Rejection` (model/rejection.py):
@@ -117,12 +119,20 @@ class DatabaseUnavailable(DatabaseError):
     """A database did not answer, or went away: it may come back, and nothing is half done."""
 
 
+class NoRun(DatabaseError):
+    """A day was not scored, or not completely, so that there is nothing to tell of it."""
+
+
 class RunTaken(DatabaseError):
     """Another process is at work on the same day."""
 
 
 class RunStopped(DatabaseError):
     """A run was told to stop before its day was complete: the next one goes on from there."""
+
+
+class SparkError(StreamscoreError):
+    """Apache Spark cannot be used, or a task of it failed; nothing is half written."""
 
 
 class ReactionFailed(StreamscoreError):

@@ -4,6 +4,7 @@ A row means what the event with the same values means (model/careful.py): NULL i
 none. Knows nothing of SQL: it is handed Python values, a sequence for each column.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,7 +28,8 @@ _USUAL: Final[dict[Kind, frozenset[type]]] = {
     Kind.BOOLEAN: frozenset({bool}),
     Kind.STRING: frozenset({str}),
 }
-_WIDE: Final = frozenset({"float64", "int64"})  # whatever a database calls an integer fits them
+_WIDE: Final = frozenset({"float64", "int64"})  # what most databases call an integer fits them
+_TOO_WIDE: Final = 2.0**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +51,30 @@ def decode_rows(
 ) -> DecodedRows:
     """Decode a chunk: `columns` has a sequence of values for each feature, in their order.
 
-    Rows of the same id that stand next to each other are rejected, all of them.
+    Rows of the same id are rejected, all of them.
     """
     rows = len(ids)
-    texts, rejections = _texts(ids)
+    texts, bad_ids = _texts(ids)
     arrays = []
+    misfits: dict[int, Rejection] = {}
+    unfit: dict[int, Rejection] = {}
     for feature, values in zip(signature.features, columns, strict=True):
-        array, misfits = _column(feature, values)
+        array, of_kind, of_size = _column(feature, values)
         arrays.append(array)
-        rejections |= {row: why for row, why in misfits.items() if row not in rejections}
-    rejections |= dict.fromkeys(_twins(ids), _TWIN)
+        misfits = of_kind | misfits
+        unfit = of_size | unfit
+    # Of several causes the one stands that an event would have: a kind, a number's size, the id.
+    rejections = bad_ids | unfit | misfits | dict.fromkeys(_twins(ids, texts), _TWIN)
     table = Table(tuple(arrays), rows)
     if not rejections:
         return DecodedRows(texts, table, np.arange(rows), {})
     kept = np.setdiff1d(np.arange(rows), list(rejections))
     return DecodedRows(texts, table.take(kept.tolist()), kept, dict(sorted(rejections.items())))
+
+
+def row_ids(ids: Sequence[object]) -> list[str | None]:
+    """The text of every row's id, as predictions have it; None where it has none."""
+    return _texts(ids)[0]
 
 
 _TWIN: Final = Rejection(
@@ -116,6 +127,10 @@ def _text(value: object) -> tuple[str | None, Rejection | None]:
         return None, NO_ID
     if isinstance(value, bool) or not isinstance(value, str | int | UUID | Decimal):
         return None, _bad_id(f"is {_in_words(value)}, not text or a whole number")
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            return None, _bad_id("is no finite number")
+        value = format(value, "f")
     text = str(value)
     if not text or "\0" in text:
         return None, _bad_id("is empty or has a NUL character")
@@ -128,10 +143,12 @@ def _bad_id(why: str) -> Rejection:
     return Rejection(Stage.VALIDATE, Code.INVALID_ID, f"the row's id {why}")
 
 
-def _twins(ids: Sequence[object]) -> set[int]:
-    if len(set(ids)) == len(ids):
+def _twins(ids: Sequence[object], texts: Sequence[str | None]) -> set[int]:
+    """The rows that share an id: by its value, or by the text that it is written as."""
+    if len(set(texts)) == len(texts) == len(set(ids)):
         return set()
-    return {
+    counts = Counter(texts)
+    return {row for row, text in enumerate(texts) if text is not None and counts[text] > 1} | {
         each
         for row in range(1, len(ids))
         if ids[row] == ids[row - 1] and ids[row] is not None
@@ -139,14 +156,16 @@ def _twins(ids: Sequence[object]) -> set[int]:
     }
 
 
-def _column(
-    feature: Feature, values: Sequence[object]
-) -> tuple[npt.NDArray[Any], dict[int, Rejection]]:
+_Column = tuple[npt.NDArray[Any], dict[int, Rejection], dict[int, Rejection]]
+
+
+def _column(feature: Feature, values: Sequence[object]) -> _Column:
+    """The column, the rows that are not of its kind, and those whose number does not fit it."""
     kinds = set(map(type, values))
     if feature.nullable:
         kinds.discard(_NULL)
     if kinds <= _USUAL[feature.kind] and (array := _usual(feature, values)) is not None:
-        return array, {}
+        return array, {}, {}
     return _unusual(feature, values)
 
 
@@ -160,13 +179,23 @@ def _usual(feature: Feature, values: Sequence[Any]) -> npt.NDArray[Any] | None:
             sound = ~np.isinf(array) if feature.nullable else np.isfinite(array)
             return array if sound.all() else None
         case Kind.INTEGER if feature.dtype in _WIDE:
-            return np.array(values, dtype=feature.dtype)
+            return _whole(feature, values)
         case Kind.STRING if not _has_bytes("".join(filter(None, values))):
             return None
         case Kind.STRING | Kind.BOOLEAN:
             return build_column(feature, list(values))
         case _:
             return None
+
+
+def _whole(feature: Feature, values: Sequence[Any]) -> npt.NDArray[Any] | None:
+    try:
+        array = np.array(values, dtype=feature.dtype)
+    except OverflowError:
+        return None
+    # In float64, what lies just outside of int64 is rounded to its limits.
+    inside = feature.dtype == "int64" or not (np.abs(array) >= _TOO_WIDE).any()
+    return array if inside else None
 
 
 def _floats(values: Sequence[Any]) -> npt.NDArray[np.float64] | None:
@@ -180,21 +209,20 @@ def _has_bytes(text: str) -> bool:
     return isfinite(_bytes(text))
 
 
-def _unusual(
-    feature: Feature, values: Sequence[object]
-) -> tuple[npt.NDArray[Any], dict[int, Rejection]]:
+def _unusual(feature: Feature, values: Sequence[object]) -> _Column:
     plain = [_plain(feature.kind, value) for value in values]
-    refused: dict[int, Rejection] = {}
+    misfits: dict[int, Rejection] = {}
     for row, value in enumerate(plain):
         if (why := _misfit(feature, value)) is not None:
-            refused[row] = why
+            misfits[row] = why
             plain[row] = None
-    for row, (code, text) in unfit_numbers(feature, plain).items():
-        refused[row] = Rejection(Stage.VALIDATE, code, f"the column {feature.name!r} {text}")
-        plain[row] = None
-    for row in refused:
+    unfit = {
+        row: Rejection(Stage.VALIDATE, code, f"the column {feature.name!r} {text}")
+        for row, (code, text) in unfit_numbers(feature, plain).items()
+    }
+    for row in (*misfits, *unfit):
         plain[row] = _STAND_IN[feature.kind]
-    return build_column(feature, plain).astype(column_dtype(feature), copy=False), refused
+    return build_column(feature, plain).astype(column_dtype(feature), copy=False), misfits, unfit
 
 
 _STAND_IN: Final = {Kind.NUMBER: 0.0, Kind.INTEGER: 0, Kind.BOOLEAN: False, Kind.STRING: ""}
@@ -209,6 +237,8 @@ def _plain(kind: Kind, value: Any) -> Any:  # noqa: ANN401 - whatever a driver g
         return int(value) if whole else float(value)
     if type(value) is float and isnan(value):
         return None
+    if kind is Kind.STRING and isinstance(value, UUID):
+        return str(value)
     if kind is Kind.BOOLEAN and type(value) is int and value in {0, 1}:
         return bool(value)  # SQLite has no booleans of its own
     return value

@@ -20,6 +20,7 @@ from runtime.settings_sources import (
     from_environment,
     from_file,
     from_overrides,
+    passed_on,
     unknown,
 )
 
@@ -46,25 +47,37 @@ _OWN_SETTING = {
 }
 
 
-def _librdkafka_text(value: object) -> str:
+def _property_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return ",".join(_librdkafka_text(item) for item in value)
+        return ",".join(_property_text(item) for item in value)
     if isinstance(value, str | int | float):
         return str(value)
-    raise ValueError("a librdkafka property is a text, a number, a boolean or a list of these")
+    raise ValueError("a property is a text, a number, a boolean or a list of these")
 
 
 def _librdkafka_properties(given: object) -> object:
     if not isinstance(given, Mapping):
         return given
-    properties = {str(name): _librdkafka_text(value) for name, value in given.items()}
+    properties = {str(name): _property_text(value) for name, value in given.items()}
     for name in properties:
         if name in _OWN_SETTING:
             raise ValueError(
                 f"{name} is set by the service itself: use {_OWN_SETTING[name]} instead"
             )
+    return properties
+
+
+def _spark_properties(given: object) -> object:
+    if not isinstance(given, Mapping):
+        return given
+    properties = {str(name): _property_text(value) for name, value in given.items()}
+    for name in properties:
+        if not name.startswith("spark."):
+            raise ValueError(f"{name} is no property of Spark: their names begin with spark.")
+        if name == "spark.master":
+            raise ValueError("spark.master is set by batch.spark_master")
     return properties
 
 
@@ -165,10 +178,17 @@ class BatchSettings(_Section):
     chunk_rows: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     retry_attempts: Annotated[int, Field(ge=0, le=1000)] = 5
     retry_cap_s: Seconds = 30.0
+    spark_master: Annotated[str, Field(min_length=1)] = "local[2]"  # for --engine spark
+    spark: Annotated[dict[str, str], BeforeValidator(_spark_properties)] = Field(
+        default_factory=dict
+    )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         for name, value in super().__repr_args__():
-            yield name, mask_address(str(value)) if name in _ADDRESSES and value else value
+            if name == "spark":
+                yield name, mask_properties(self.spark)
+            else:
+                yield name, mask_address(str(value)) if name in _ADDRESSES and value else value
 
 
 class Settings(_Section):
@@ -228,7 +248,8 @@ def masked(settings: Settings) -> dict[str, object]:
     plain: dict[str, object] = settings.model_dump(mode="json")
     plain["kafka"] = mask_properties(settings.kafka)
     batch = settings.batch.model_dump(mode="json")
-    plain["batch"] = batch | {name: mask_address(batch[name]) for name in _ADDRESSES if batch[name]}
+    addresses = {name: mask_address(batch[name]) for name in _ADDRESSES if batch[name]}
+    plain["batch"] = batch | addresses | {"spark": mask_properties(settings.batch.spark)}
     return plain
 
 
@@ -242,7 +263,7 @@ def _keys(section: type[BaseModel], prefix: Key = ()) -> Iterator[Key]:
 
 
 def _is(key: Key, known: list[Key]) -> bool:
-    return key in known or (key[0] == "kafka" and len(key) > 1)
+    return key in known or passed_on(key) is not None
 
 
 def _nested(given: Mapping[Key, Given]) -> dict[str, object]:
@@ -269,6 +290,6 @@ def _complaint(key: Key, message: str, given: Mapping[Key, Given]) -> str:
     reason = message.removeprefix("Value error, ")
     reason = re.sub("^(Input|String) should", "it should", reason)
     where = given.get(key)
-    if where is None or key[0] == "kafka":  # what is passed through may be a secret
+    if where is None or passed_on(key) is not None:  # what is passed through may be a secret
         return f"setting {'.'.join(key)}: {reason}"
     return f"setting {'.'.join(key)} = {str(where.value)[:80]!r} in {where.origin}: {reason}"

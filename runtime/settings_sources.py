@@ -27,6 +27,9 @@ _FOREIGN = re.compile(
 
 Key = tuple[str, ...]
 
+# Tables that are passed on: what stands below them is one name, with its dots.
+PASSED_ON: tuple[Key, ...] = (("kafka",), ("batch", "spark"))
+
 
 class Given(NamedTuple):
     """A value and the place that gave it, in words for people."""
@@ -107,14 +110,22 @@ def _variable(key: Key) -> str:
 
 
 def _environment_key(name: str) -> Key:
-    return _normal(name.removeprefix(PREFIX).lower().split("__"), in_kafka="_")
+    return _normal(name.removeprefix(PREFIX).lower().split("__"), in_property="_")
 
 
-def _normal(parts: Sequence[str], in_kafka: str = ".") -> Key:
+def _normal(parts: Sequence[str], in_property: str = ".") -> Key:
     """`kafka.a.b` is one property "a.b"; every other dot parts a section from its setting."""
-    if parts[0] == "kafka" and len(parts) > 1:
-        return ("kafka", ".".join(parts[1:]).replace(in_kafka, "."))
-    return tuple(parts)
+    key = tuple(parts)
+    if (table := passed_on(key)) is not None:
+        return (*table, ".".join(key[len(table) :]).replace(in_property, "."))
+    return key
+
+
+def passed_on(key: Key) -> Key | None:
+    """The table of a property that is passed on; None for a setting of ours."""
+    return next(
+        (each for each in PASSED_ON if key[: len(each)] == each and len(key) > len(each)), None
+    )
 
 
 def _flat(table: Mapping[str, object], prefix: Key = ()) -> Iterator[tuple[Key, object]]:

@@ -139,9 +139,9 @@ def _attempt(webhook: str | None, program: str | None) -> "Attempt | None":
     if webhook is not None and program is not None:
         raise WrongUsage("--webhook and --exec are both given", hint="choose one, or start two")
     if webhook is not None:
-        from subscriber.webhook import Webhook
+        from subscriber.webhook import PredictionWebhook
 
-        return Webhook(webhook)
+        return PredictionWebhook(webhook)
     if program is not None:
         from subscriber.program import Program
 
@@ -150,7 +150,8 @@ def _attempt(webhook: str | None, program: str | None) -> "Attempt | None":
 
 
 def _insistent(attempt: "Attempt", deadline_s: float, stop: "_Stop") -> "React":
-    from subscriber.reactions import Insistent, Patience
+    from runtime.insistence import Patience
+    from subscriber.reactions import Insistent
 
     return Insistent(attempt, Patience(deadline_s), stopped=stop.is_requested)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from subscriber.condition import Nested, Shape
+from runtime.expressions import Nested, Shape
 
 Headers = tuple[tuple[str, bytes | None], ...]
 

@@ -13,8 +13,8 @@ import tempfile
 from typing import Final
 
 from model.errors import WrongUsage
+from runtime.insistence import Allowance, Refusal
 from subscriber.prediction import Prediction
-from subscriber.reactions import Allowance, Refusal
 
 _END_S: Final = 2.0  # between SIGTERM and SIGKILL
 _HINT: Final = "--exec takes a command like 'python react.py --verbose'; no shell reads it"

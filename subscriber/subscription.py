@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from model.errors import BrokerError, WrongUsage
+from runtime.expressions import Condition, parse_condition
 from runtime.settings import Settings, load_settings
-from subscriber.condition import Condition, parse_condition
 from subscriber.log import log
 from subscriber.prediction import FIELDS, NotAPrediction, Prediction, decode
 from subscriber.reader import AnonymousReader, GroupReader, Reader, Start
@@ -36,7 +36,7 @@ class Subscription:
     body. So each is delivered at least once, also through a crash.
 
     `start` says where to begin when the group has committed nothing: "earliest" or "latest" (after
-    what is there as the block is entered). `where` is a condition (subscriber/condition.py); a
+    what is there as the block is entered). `where` is a condition (runtime/expressions.py); a
     prediction that lacks what it asks for does not match. The iteration ends after `max` matching
     predictions, when nothing at all arrived for `idle_timeout_s`, `timeout_s` after the block was
     entered, or after `stop()`; else it goes on for ever. A body may take `longest_reaction_s`, or

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ class Kafka:
 def kafka() -> Iterator[Kafka]:
     if given := os.environ.get(GIVEN_BROKER):
         yield Kafka(given)
-    elif docker_has_kafka():
+    elif _docker_has(IMAGE):
         with container() as bootstrap_servers:
             yield Kafka(bootstrap_servers)
     else:
@@ -78,7 +78,13 @@ def kafka() -> Iterator[Kafka]:
             yield Kafka(broker.bootstrap_servers)
 
 
-def docker_has_kafka() -> bool:
+@pytest.fixture(scope="session")
+def docker_has() -> Callable[[str], bool]:
+    """Whether an image can be run; see below."""
+    return _docker_has
+
+
+def _docker_has(image: str) -> bool:
     """Whether Docker answers, and has or gets the image; says so where it only does not get it."""
     import docker  # type: ignore[import-untyped]  # noqa: PLC0415 - only where it is needed
 
@@ -92,13 +98,13 @@ def docker_has_kafka() -> bool:
             gc.collect()
     with contextlib.closing(client):
         try:
-            client.images.get(IMAGE)
+            client.images.get(image)
         except docker.errors.ImageNotFound:
             try:
                 client.api.timeout = PULL_TIMEOUT_S
-                client.images.pull(IMAGE)
+                client.images.pull(image)
             except (docker.errors.DockerException, OSError) as error:
-                sys.stderr.write(f"\nthe embedded broker is used: no image {IMAGE} ({error})\n")
+                sys.stderr.write(f"\nno container is used: no image {image} ({error})\n")
                 return False
     return True
 

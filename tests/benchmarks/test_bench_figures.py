@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.names import BEST_NAME, PASS_NAME, PLAIN_NAME
+from benchmarks.names import BATCH_BEST, BATCH_UNSCORED, BEST_NAME, PASS_NAME, PLAIN_NAME
 from benchmarks.report import BEGIN, END, Column, cell, replaced, section_table
 from benchmarks.results import Results, Row, ratios
 from benchmarks.schedule import Schedule, latencies_ms, percentiles
@@ -86,6 +86,28 @@ def test_what_was_not_measured_has_no_verdict() -> None:
     verdicts = judge(Results())
     assert verdicts
     assert {(v.measured, v.reached, v.word) for v in verdicts} == {(None, None, "not measured")}
+
+
+def test_a_day_is_compared_with_the_same_without_scoring_and_with_one_ten_times_as_large() -> None:
+    """Given both databases, then the rate is each one's own, and the worst memory counts."""
+    found = Results()
+    for where, rate, peak in (("SQLite", 50, 200.0), ("PostgreSQL", 60, 220.0)):
+        figures = {"rows_per_second": rate, "peak_rss_mib": peak}
+        found.add("batch", where, BATCH_BEST, figures)
+        found.add("batch", where, BATCH_UNSCORED, {"rows_per_second": 100, "peak_rss_mib": 190})
+    found.add("batch", "SQLite, 9 rows", BATCH_BEST, {"peak_rss_mib": 208.0})
+    found.add("batch", "PostgreSQL, 9 rows", BATCH_BEST, {"peak_rss_mib": 222.0})
+    by_what = {verdict.what: verdict for verdict in judge(found)}
+    measured = {
+        what: by_what[what].measured
+        for what in (
+            "a day from SQLite to SQLite: of the same without scoring",
+            "a day from PostgreSQL to PostgreSQL: of the same without scoring",
+            "peak RSS of a day, 0.3 and 3 million rows",
+            "peak RSS of 3 million rows: beside that of 0.3",
+        )
+    }
+    assert list(measured.values()) == pytest.approx([0.5, 0.6, 222.0, 4.0])
 
 
 def test_the_spread_is_of_the_largest_above_the_smallest() -> None:

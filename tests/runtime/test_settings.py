@@ -145,6 +145,25 @@ def test_a_librdkafka_property_comes_from_the_environment(tmp_path: Path) -> Non
     assert settings.kafka == {"linger.ms": "9", "batch.size": "10", "sasl.password": SECRET}
 
 
+def test_properties_of_spark_pass_through_as_they_are(tmp_path: Path) -> None:
+    """From the file and the environment, with secrets masked; what is none is refused."""
+    toml = """[batch.spark]
+    "spark.executor.memory" = "2g"
+    spark.hadoop.fs.s3a.secret.key = "s3cr3t"
+    """
+    environ = {"STREAMSCORE_BATCH__SPARK__SPARK_TASK_CPUS": "1"}
+    settings = settings_of(tmp_path, toml, environ)
+    assert settings.batch.spark == {
+        "spark.executor.memory": "2g",
+        "spark.hadoop.fs.s3a.secret.key": "s3cr3t",
+        "spark.task.cpus": "1",
+    }
+    assert "s3cr3t" not in f"{settings!r}{masked(settings)}"
+    for name in ("executor.memory", "spark.master"):
+        error = error_of(tmp_path, overrides={"batch.spark": {name: "x"}})
+        assert name in str(error)
+
+
 @pytest.mark.parametrize(
     ("name", "instead"),
     [

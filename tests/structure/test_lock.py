@@ -8,6 +8,7 @@ runs; `make lock` resolves for all of them at once.
 import re
 from collections.abc import Iterable
 from importlib.metadata import distribution
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,21 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PINNED = re.compile(r"^(?P<requirement>[a-z0-9.-]+==[^\s;\\]+(?: ; [^\\]+?)?) \\$", re.MULTILINE)
-FILES = ["runtime", "demo", "build", "dev"]
+FILES = ["runtime", "batch", "demo", "build", "dev"]
 COMPILER = "compiler"  # installed only where the machine has none of its own
 
 
 def roots(pyproject: dict[str, Any], name: str) -> list[str]:
     """What pyproject.toml asks for in that lock file."""
     runtime = pyproject["project"]["dependencies"]
-    demo = pyproject["project"]["optional-dependencies"]["demo"]
+    extras = pyproject["project"]["optional-dependencies"]
     groups = pyproject["dependency-groups"]
     asked: dict[str, list[str]] = {
         "runtime": runtime,
-        "demo": runtime + demo,
+        "batch": runtime + extras["batch"],
+        "demo": runtime + extras["batch"] + extras["demo"],
         "build": groups["build"],
-        "dev": runtime + demo + groups["build"] + groups["dev"],
+        "dev": [*runtime, *chain(*extras.values()), *groups["build"], *groups["dev"]],
     }
     return asked[name]
 

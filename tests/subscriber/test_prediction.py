@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subscriber.condition import parse_condition
+from runtime.expressions import parse_condition
 from subscriber.prediction import FIELDS, NotAPrediction, Source, decode
 
 WIRE: dict[str, object] = {

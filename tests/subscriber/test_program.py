@@ -10,9 +10,9 @@ from shlex import join
 import pytest
 
 from model.errors import WrongUsage
+from runtime.insistence import Allowance, Refusal
 from subscriber.prediction import decode
 from subscriber.program import Program
-from subscriber.reactions import Allowance, Refusal
 
 PREDICTION = decode(
     json.dumps(

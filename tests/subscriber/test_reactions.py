@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import ReactionFailed
+from runtime.insistence import Allowance, Patience, Refusal
 from runtime.retry import Backoff
 from subscriber.prediction import Prediction, decode
-from subscriber.reactions import Allowance, Insistent, Patience, Refusal
+from subscriber.reactions import Insistent
 
 PREDICTION = decode(
     json.dumps(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from model.errors import WrongUsage
+from runtime.insistence import Allowance, Refusal
+from runtime.webhook import masked_url
 from subscriber.prediction import Prediction, decode
-from subscriber.reactions import Allowance, Refusal
-from subscriber.webhook import Webhook, masked_url
+from subscriber.webhook import PredictionWebhook
 
 if TYPE_CHECKING:
     from tests.subscriber.conftest import Receiver
@@ -30,7 +31,7 @@ def prediction(topic: str = "flights", headers: dict[str, bytes] | None = None) 
 
 
 def post(url: str, seconds: float = 10.0, sent: Prediction | None = None) -> Refusal | None:
-    return Webhook(url)(sent or prediction(), Allowance(seconds, stopped=lambda: False))
+    return PredictionWebhook(url)(sent or prediction(), Allowance(seconds, stopped=lambda: False))
 
 
 def test_the_prediction_is_posted_as_json_with_its_place_as_the_key(receiver: "Receiver") -> None:
@@ -74,7 +75,7 @@ def test_user_and_password_of_the_address_are_sent_as_basic_auth(receiver: "Rece
 
 def test_one_connection_serves_many_posts(receiver: "Receiver") -> None:
     """A short answer is read to its end, so that the next post needs no new connection."""
-    webhook = Webhook(receiver.url)
+    webhook = PredictionWebhook(receiver.url)
     for _ in range(5):
         assert webhook(prediction(), Allowance(10.0, stopped=lambda: False)) is None
 
@@ -160,7 +161,7 @@ def test_an_accepted_prediction_is_accepted_whatever_the_body_says(receiver: "Re
     """A large answer is not read, and does not hold up the next post."""
     receiver.answer(status=200, body=b"x" * 5_000_000)
     receiver.answer(status=200, headers={"Content-Encoding": "gzip"}, body=b"no gzip at all")
-    webhook = Webhook(receiver.url)
+    webhook = PredictionWebhook(receiver.url)
 
     for _ in range(3):
         assert webhook(prediction(), Allowance(10.0, stopped=lambda: False)) is None
@@ -210,7 +211,7 @@ def test_plain_http_where_tls_is_expected(receiver: "Receiver") -> None:
 def test_an_address_that_cannot_be_posted_to_is_refused(url: str) -> None:
     """At the start, not at the first prediction."""
     with pytest.raises(WrongUsage, match="address of the webhook"):
-        Webhook(url)
+        PredictionWebhook(url)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 They follow Python's arithmetic, comparisons and truth of numbers and texts (True counts as 1).
 What Python would refuse, and what a missing field takes part in, gives None: unknown. No closure
 raises, and none does more work than its operands' size. It must not know how conditions are
-written: that is subscriber/condition.py.
+written: that is runtime/expressions.py.
 """
 
 import operator

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model.errors import WrongUsage
-from subscriber.condition import DEEPEST, LONGEST, parse_condition
+from runtime.expression_text import DEEPEST, LONGEST
+from runtime.expressions import parse_condition
 from subscriber.prediction import FIELDS
 
 FLIGHT: dict[str, object] = {

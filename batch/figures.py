@@ -1,0 +1,278 @@
+"""Everything the report says, from what the predictions database has: pure, nothing is read here.
+
+How it looks is batch/page.py and batch/pictures.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import reduce
+
+from batch.found import Ran
+from batch.quality import Quality
+from batch.verdict import Finding, findings
+from model.drift import in_words, population_stability
+from model.profile import NumberCounts, Profile, Segment, TextCounts, from_json, merged
+
+DAYS_BEFORE = 7
+LEAST_ROWS_FOR_DRIFT = 200  # fewer rows than some ten in a bin move by chance
+
+
+@dataclass(frozen=True, slots=True)
+class DayFigures:
+    """A day of the model: all its sources together; `state` is "none" where nothing ran."""
+
+    day: date
+    state: str
+    versions: tuple[str, ...]
+    rows: int
+    scored: int
+    rejected: int
+    seconds: float
+    mean: float | None
+    median: float | None
+    shares: dict[str, float]  # of the labels
+
+    @property
+    def rejected_share(self) -> float:
+        """The share of rows that were not scored."""
+        return self.rejected / self.rows if self.rows else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One value of a segment: its rows, and their mean number or the share of the label."""
+
+    value: str
+    rows: int
+    share: float
+    figure: float | None
+    is_rest: bool  # of all other values, or of none
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFigures:
+    """The answers by the values of one feature, the most frequent first."""
+
+    feature: str
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far a feature, or the answer, has moved from the baseline."""
+
+    name: str
+    index: float
+    word: str
+    counts: NumberCounts | TextCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """A row to act on."""
+
+    event_id: str
+    figure: float | None
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why rows were rejected: how many, and one of them."""
+
+    stage: str
+    code: str
+    message: str
+    rows: int
+    example: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A day of a model. `days` are the 7 before, gaps included, and the day itself last.
+
+    `figure` says what the numbers are ("prediction", "probability of late", ...); `label` is the
+    one that is acted on, None without labels. `no_drift` says why there is none to tell.
+    """
+
+    model: str
+    runs: tuple[Ran, ...]
+    days: tuple[DayFigures, ...]
+    task: str | None
+    figure: str
+    label: str | None
+    number: NumberCounts | None
+    labels: TextCounts | None
+    segments: tuple[SegmentFigures, ...]
+    drifts: tuple[Drift, ...]
+    no_drift: str
+    top: tuple[Top, ...]
+    top_is: str
+    causes: tuple[Cause, ...]
+    quality: Quality
+    findings: tuple[Finding, ...]
+
+    @property
+    def today(self) -> DayFigures:
+        """The day that the report is about."""
+        return self.days[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """What was looked up row by row: the top, what it is in words, and causes."""
+
+    top: tuple[Top, ...]
+    top_is: str
+    causes: tuple[Cause, ...]
+
+
+def build(
+    day: date, ran: Sequence[Ran], lists: Lists, quality: Quality, label: str | None
+) -> Report:
+    """The report of a day from the runs of it and of the days before."""
+    of_day = tuple(each for each in ran if each.day == day)
+    profile = day_profile(of_day)
+    days = tuple(_day(each, ran) for each in _days(day))
+    drifts, no_drift = _drifts(profile, of_day)
+    number = profile.number if profile else None
+    return Report(
+        model=of_day[0].model,
+        runs=of_day,
+        days=days,
+        task=profile.task if profile else None,
+        figure=number.name if number else "prediction",
+        label=label,
+        number=number,
+        labels=profile.labels if profile else None,
+        segments=_segments(profile, label),
+        drifts=drifts,
+        no_drift=no_drift,
+        top=lists.top,
+        top_is=lists.top_is,
+        causes=lists.causes,
+        quality=quality,
+        findings=findings(days, label, [(each.name, each.word) for each in drifts], quality),
+    )
+
+
+def day_profile(ran: Sequence[Ran]) -> Profile | None:
+    """The profile of all sources of a day; of the largest bins' worth where they differ."""
+    ordered = sorted(ran, key=lambda each: -each.rows_scored)
+    profiles = [found for each in ordered if (found := from_json(each.profile)) is not None]
+    if not profiles:
+        return None
+    return reduce(lambda whole, each: merged(whole, each) or whole, profiles)
+
+
+def label_to_act_on(profile: Profile | None, given: str | None) -> str | None:
+    """The label that was given, or the rarest that the day has; -1 of outliers."""
+    if given is not None or profile is None or profile.labels is None:
+        return given
+    if profile.task == "outlier":
+        return "-1"
+    labels = profile.labels
+    counted = zip(labels.counts, labels.categories, strict=False)
+    present = [(count, name) for count, name in counted if count > 0]
+    return min(present)[1] if present else next(iter(labels.categories), None)
+
+
+def label_share(labels: TextCounts | None, label: str | None) -> float | None:
+    """The share of a label; None where it is not known."""
+    if labels is None or label not in labels.categories:
+        return None
+    total = sum(labels.counts)
+    return labels.counts[labels.categories.index(label)] / total if total else None
+
+
+def quantile(number: NumberCounts, share: float) -> float | None:
+    """A quantile, interpolated within its bin; None without bins or values."""
+    total = sum(number.counts)
+    if not total or not number.edges or number.least is None or number.most is None:
+        return None
+    edges = [number.least, *number.edges, number.most]
+    wanted, below = share * total, 0
+    for place, count in enumerate(number.counts):
+        if count and below + count >= wanted:
+            low, high = max(edges[place], number.least), min(edges[place + 1], number.most)
+            return low + (high - low) * (wanted - below) / count
+        below += count
+    return number.most
+
+
+def _days(day: date) -> list[date]:
+    return [day - timedelta(days=n) for n in range(DAYS_BEFORE, -1, -1)]
+
+
+def _day(day: date, ran: Sequence[Ran]) -> DayFigures:
+    runs = [each for each in ran if each.day == day]
+    profile = day_profile(runs)
+    number = profile.number if profile else None
+    labels = profile.labels if profile else None
+    states = [each.state for each in runs if not each.is_complete]
+    mean = None
+    if number is not None and number.total is not None and any(number.counts):
+        mean = number.total / sum(number.counts)
+    return DayFigures(
+        day=day,
+        state=next(iter(states), "complete") if runs else "none",
+        versions=tuple(dict.fromkeys(each.version for each in runs)),
+        rows=sum(each.rows_read for each in runs),
+        scored=sum(each.rows_scored for each in runs),
+        rejected=sum(each.rows_rejected for each in runs),
+        seconds=sum(each.seconds for each in runs),
+        mean=mean,
+        median=None if number is None else quantile(number, 0.5),
+        shares={
+            name: share
+            for name in (labels.categories if labels else ())
+            if (share := label_share(labels, name)) is not None
+        },
+    )
+
+
+def _drifts(profile: Profile | None, ran: Sequence[Ran]) -> tuple[tuple[Drift, ...], str]:
+    if profile is None:
+        return (), "The run kept no profile of its rows: it was begun by an older version."
+    if not profile.has_baseline:
+        why = "The bundle has no baseline to compare with: bundle the model again to have one."
+        return (), why
+    if profile.given < LEAST_ROWS_FOR_DRIFT:
+        return (), f"Drift is told from {LEAST_ROWS_FOR_DRIFT} rows on; there are {profile.given}."
+    scored = sum(each.rows_scored for each in ran)
+    why = "" if profile.scored == scored else f"Told of {profile.scored} of {scored} rows alone."
+    answers = [each for each in (profile.number, profile.labels) if each is not None]
+    found = [each for part in (*profile.features, *answers) if (each := _drift(part)) is not None]
+    return tuple(sorted(found, key=lambda each: -each.index)), why
+
+
+def _drift(part: NumberCounts | TextCounts) -> Drift | None:
+    counts = part.counts if isinstance(part, TextCounts) else [*part.counts, part.missing]
+    index = population_stability(part.expected, counts)
+    return None if index is None else Drift(part.name, index, in_words(index), part)
+
+
+def _segments(profile: Profile | None, label: str | None) -> tuple[SegmentFigures, ...]:
+    if profile is None:
+        return ()
+    places = profile.labels.categories if profile.labels else []
+    place = places.index(label) if label in places else None
+    return tuple(_segment(each, place) for each in profile.segments if sum(each.rows))
+
+
+def _segment(segment: Segment, label: int | None) -> SegmentFigures:
+    total, named = sum(segment.rows), len(segment.categories)
+    groups = []
+    for place, (name, rows) in enumerate(
+        zip([*segment.categories, "all others", "missing"], segment.rows, strict=True)
+    ):
+        figure = None
+        if label is not None and segment.labels is not None and rows:
+            figure = segment.labels[place][label] / rows
+        elif segment.totals is not None and rows:
+            figure = segment.totals[place] / rows
+        if rows:
+            groups.append(Group(name, rows, rows / total, figure, place >= named))
+    ordered = sorted(groups, key=lambda each: (each.is_rest, -each.rows))
+    return SegmentFigures(segment.feature, tuple(ordered))

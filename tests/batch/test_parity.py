@@ -1,0 +1,96 @@
+"""One model, three ways: a flight gets the same prediction, by the same version, through each."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+import model
+from demo.flights import EVENT_FIELDS, december, events, load_flights
+from producer import Publisher
+from subscriber import Subscription
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandLine, Kafka
+
+FLIGHTS = 10_000
+DAY = "2013-12-10"
+DEADLINE_S = 120.0
+
+Answers = dict[str, tuple[float, str]]  # prediction and version, by id
+
+
+@pytest.fixture(scope="module")
+def flights() -> pd.DataFrame:
+    """Ten thousand departures of December, some of them without weather."""
+    return december(load_flights())[list(EVENT_FIELDS)].head(FLIGHTS).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def by_api(flights: pd.DataFrame, flight_store: Path) -> Answers:
+    """What Python code gets that loads the bundle."""
+    loaded = model.load("flight-delay@champion", store=flight_store)
+    predictions = loaded.score(flights)["prediction"].tolist()
+    return {
+        name: (prediction, loaded.version)
+        for name, prediction in zip(flights["id"], predictions, strict=True)
+    }
+
+
+def test_the_stream_answers_as_python_does(
+    flights: pd.DataFrame,
+    by_api: Answers,
+    kafka: "Kafka",
+    flight_store: Path,
+    streamscore: "CommandLine",
+) -> None:
+    """Events in, predictions out: to the bit."""
+    source, output = kafka.topic(), kafka.topic()
+    env = {
+        "STREAMSCORE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "STREAMSCORE_STORE": str(flight_store),
+    }
+    topics = ("--input", source, "--output", output)
+    assert streamscore("topics", "create", *topics, env=env).returncode == 0
+    settings = kafka.settings()
+    with Publisher(source, settings=settings) as publisher:
+        for event in events(flights):
+            publisher.send(event, key=event["id"])
+    streamscore.start("consume", "--model", "flight-delay@champion", *topics, env=env)
+    with Subscription(
+        output, group="parity", max=FLIGHTS, timeout_s=DEADLINE_S, settings=settings
+    ) as answers:
+        found = {each.id: (each.prediction, each.version) for each in answers}
+    assert found == by_api
+
+
+@pytest.mark.parametrize("engine", ["auto", "scikit-learn"])
+def test_the_batch_answers_as_python_does(  # noqa: PLR0913, PLR0917 - fixtures
+    engine: str,
+    flights: pd.DataFrame,
+    by_api: Answers,
+    flight_store: Path,
+    tmp_path: Path,
+    streamscore: "CommandLine",
+) -> None:
+    """Rows in, rows out: to the bit, whichever engine evaluates the trees."""
+    database = sa.create_engine(f"sqlite:///{tmp_path / 'flights.db'}")
+    with database.begin() as connection:
+        rows = flights.drop(columns="sched_dep").assign(departs=pd.Timestamp(DAY))
+        rows.to_sql("flights", connection, index=False, dtype={"departs": sa.DateTime})
+    database.dispose()
+    done = streamscore(
+        *("batch", "run", "--date", DAY, "--model", "flight-delay@champion"),
+        *("--source", f"sqlite:///{tmp_path / 'flights.db'}", "--table", "flights"),
+        *("--time-column", "departs", "--target", f"sqlite:///{tmp_path / 'predictions.db'}"),
+        env={"STREAMSCORE_STORE": str(flight_store), "STREAMSCORE_MODEL__ENGINE": engine},
+    )
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(tmp_path / "predictions.db")) as connection:
+        rows_written = connection.execute("SELECT event_id, prediction, version FROM predictions")
+        found = {name: (prediction, version) for name, prediction, version in rows_written}
+    assert found == by_api
