@@ -33,7 +33,7 @@ def demo_batch(
         str | None,
         typer.Option(
             metavar="URL",
-            help="The database for the predictions.  "
+            help="The database for the predictions: one that has no others.  "
             "[default: sqlite:///.streamscore/demo-predictions.db, made anew each time]",
             show_default=False,
         ),

@@ -4,7 +4,7 @@ The database is any that SQLAlchemy has a driver for, by its address. Knows neit
 what becomes of the rows.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -154,9 +154,10 @@ def _rows(connection: sa.Connection) -> int:
     )
 
 
-def _records(rows: pd.DataFrame) -> Sequence[dict[str, Any]]:
-    plain = rows.astype(object).where(rows.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    names = [str(name) for name in rows.columns]
+    columns = (rows[name].astype(object).where(rows[name].notna(), None).tolist() for name in names)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _midnight(day: date) -> datetime:

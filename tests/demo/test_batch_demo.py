@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -23,7 +24,7 @@ from runtime.settings import load_settings
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # it writes the year, and plays twice
 
 TIMEOUT_S = 240
 ROWS = {"2013-12-01": 979, "2013-12-02": 998, "2013-12-03": 965}
@@ -159,6 +160,18 @@ def test_a_database_that_is_not_there_is_told_without_its_password() -> None:
     with pytest.raises(DatabaseError, match=r"127\.0\.0\.1") as raised:
         fill("postgresql://flights:s3cret@127.0.0.1:1/flights", never)
     assert "s3cret" not in str(raised.value)
+
+
+def test_without_the_extra_it_is_said_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command is there without SQLAlchemy, and names the extras that bring it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo.flight_table", "demo.nights", "demo.nights_audit"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    assert command_line.run(["demo-batch"]) == 2
+    assert "pip install 'streamscore[batch,demo]'" in capsys.readouterr().err
 
 
 SOURCE = SourceDay(4, {"a": Truth(10.0, 12.0), "b": Truth(0.0, -4.0), "c": Truth(None, 3.0)})
