@@ -1,6 +1,5 @@
 """The batch demo: a database of real flights, three days of it scored, every row accounted for."""
 
-import importlib.util
 import json
 import os
 import sqlite3
@@ -28,8 +27,6 @@ pytestmark = pytest.mark.timeout(600)  # it writes the year, and plays twice
 
 TIMEOUT_S = 240
 ROWS = {"2013-12-01": 979, "2013-12-02": 998, "2013-12-03": 965}
-# The alert and the report are the demo's last steps; until they are there, it ends with the first.
-WHOLE = importlib.util.find_spec("batch.reporting") is not None
 
 
 def address(file: Path) -> str:
@@ -52,7 +49,6 @@ def source(tmp_path: Path, three_days: Callable[[], pd.DataFrame]) -> str:
     return address(tmp_path / "source.db")
 
 
-@pytest.mark.xfail(not WHOLE, reason="`batch alert` and `batch report` are not there yet")
 def test_the_whole_batch_demo(streamscore: "CommandLine", flight_store: Path) -> None:
     """One command: the year in a database, two nights, a missed one, an alert and a report."""
     play = ("demo-batch", "--store", str(flight_store), "--summary", "summary.json")
