@@ -140,6 +140,7 @@ class Job:
         for rows in snapshot.chunks(run.position, self.chunk_rows):
             chunk = self._scored(rows, run.rows_read)
             run = replace(_moved(run, chunk), position=_as_json(rows[-1][0]))
+            del rows  # before the next ones are read
             yield chunk, run
 
     def _scored(self, rows: Sequence[Row], done: int) -> Chunk:
