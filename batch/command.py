@@ -22,6 +22,7 @@ from batch.options import (
     settings_of,
 )
 from batch.report_command import report
+from runtime.lean_pandas import import_lean_pandas
 from runtime.terminal import StoreOption
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def run(
     where it stood, and a day that is complete is not written again. Rows that the model does not
     take go to the table `rejections`, with the cause.
     """
+    _import_lean(engine)
     settings = settings_of(
         source=source,
         table=table,
@@ -129,6 +131,7 @@ def backfill(
 
     Killed, it goes on where it stood when it is started again.
     """
+    _import_lean(engine)
     settings = settings_of(
         source=source,
         table=table,
@@ -178,6 +181,7 @@ def schedule(
     Which days are missing, the table `runs` tells: nothing else has to be kept, and two schedulers
     on one database never run a day twice. SIGTERM finishes the chunk in hand.
     """
+    import_lean_pandas()
     settings = settings_of(
         source=source,
         table=table,
@@ -202,6 +206,12 @@ def schedule(
 
 app.command()(report)
 app.command()(alert)
+
+
+def _import_lean(engine: EngineName) -> None:
+    """Spark's own driver works with pyarrow."""
+    if engine is EngineName.PLAIN:
+        import_lean_pandas()
 
 
 @contextmanager

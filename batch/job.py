@@ -144,6 +144,7 @@ class Job:
             chunk = score_rows(self.model, profiler, rows, run.rows_read)
             profile = added(run.profile, chunk.profile)
             run = replace(_moved(run, chunk), position=_as_json(rows[-1][0]), profile=profile)
+            del rows  # before the next ones are read
             yield chunk, run
 
 

@@ -52,8 +52,10 @@ class Snapshot(ABC):
                 msg = f"more than {size} rows of the day have the same id"
                 raise SourceUnfit(msg, hint="is the id column the one that names each row?")
             held = rows[cut:]
+            del rows[cut:], fetched  # one chunk in memory, not two, when the next one is read
             if cut:
-                yield rows[:cut]
+                yield rows
+            del rows
         if held:
             yield held
 
@@ -132,6 +134,7 @@ class Streamed(Snapshot):
         with self._connection.execution_options(stream_results=True).execute(rows) as result:
             while fetched := result.cursor.fetchmany(size):
                 yield list(fetched)
+                del fetched  # or two of them were in memory
 
     def _fetch_binary(self, rows: sa.Select[Any], size: int) -> Iterator[list[Row]]:
         """Of PostgreSQL, numbers as they are rather than as text."""
@@ -145,6 +148,7 @@ class Streamed(Snapshot):
             cursor.execute(str(compiled), compiled.params)
             while fetched := cursor.fetchmany(size):
                 yield fetched
+                del fetched  # as above
 
     def _bound(self, position: object) -> ColumnElement[Any]:
         kind = self._kind
@@ -206,6 +210,7 @@ class Copied(Snapshot):
                 return
             last += len(page)  # it was filled in order, and nothing was taken out
             yield page
+            del page  # as above
 
     def _read(self, last: int, size: int) -> list[Row]:
         # By the driver itself: rows that SQLAlchemy wraps cost as much again.

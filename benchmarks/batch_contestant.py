@@ -16,6 +16,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from runtime.lean_pandas import import_lean_pandas
+
 if TYPE_CHECKING:
     from batch.job import Job
     from batch.runs import Task
@@ -38,6 +40,8 @@ class _Unseen:
 def main() -> None:
     """Do what the job on standard input says."""
     job = json.load(sys.stdin)
+    if job["kind"] != "pandas":
+        import_lean_pandas()  # as the commands do
     print(json.dumps(_KINDS[job["kind"]](job)), flush=True)
 
 
