@@ -14,6 +14,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Connection,
     Date,
     DateTime,
     Double,
@@ -24,9 +25,13 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    inspect,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
+
+from model.errors import DatabaseError
 
 RUNNING: Final = "running"
 COMPLETE: Final = "complete"
@@ -118,3 +123,18 @@ runs: Final = Table(
     Column("error", Text),
     Index("runs_by_day", "scored_for", "model"),
 )
+
+
+def create_tables(connection: Connection, missing: set[str]) -> None:
+    """Create those of the tables."""
+    if connection.dialect.name == "postgresql":  # two that begin at once must not both create
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('streamscore tables'))"))
+    metadata.create_all(connection, [metadata.tables[name] for name in sorted(missing)])
+
+
+def require_columns(connection: Connection, table: str, where: str) -> None:
+    """Refuse a table that is not ours. Raises DatabaseError; `where` is the database's name."""
+    there = {column["name"] for column in inspect(connection).get_columns(table)}
+    if missing := {column.name for column in metadata.tables[table].columns} - there:
+        msg = f"{where} has another table {table!r}: it lacks {', '.join(sorted(missing))}"
+        raise DatabaseError(msg, hint="name a database, or a schema, for the predictions alone")

@@ -9,16 +9,15 @@ from itertools import chain, repeat
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, delete, insert, inspect, text
+from sqlalchemy import Connection, delete, insert, inspect
 
 from batch import runs
 from batch.answers import COPIED, AnswerColumns
 from batch.database import Database
 from batch.lock import day_lock
 from batch.runs import Run, Task
-from batch.tables import metadata, predictions, rejections
+from batch.tables import create_tables, metadata, predictions, rejections, require_columns
 from model.engines import Answers
-from model.errors import DatabaseError
 from model.profile import Profile
 from model.rejection import Rejection
 
@@ -69,10 +68,10 @@ class Target:
                 driver.execute("PRAGMA journal_mode = WAL")
             present = set(inspect(connection).get_table_names()) & set(metadata.tables)
             for name in present:
-                _require_columns(connection, name, self.database.name)
+                require_columns(connection, name, self.database.name)
         if missing := set(metadata.tables) - present:
             with self.database.connect() as connection, connection.begin():
-                _create(connection, missing)
+                create_tables(connection, missing)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -289,16 +288,3 @@ def _rejected(
 
 def _parsed(probabilities: str | None) -> Any:  # noqa: ANN401 - JSON
     return None if probabilities is None else orjson.loads(probabilities)
-
-
-def _create(connection: Connection, missing: set[str]) -> None:
-    if connection.dialect.name == "postgresql":  # two that begin at once must not both create
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('streamscore tables'))"))
-    metadata.create_all(connection, [metadata.tables[name] for name in sorted(missing)])
-
-
-def _require_columns(connection: Connection, table: str, where: str) -> None:
-    there = {column["name"] for column in inspect(connection).get_columns(table)}
-    if missing := {column.name for column in metadata.tables[table].columns} - there:
-        msg = f"{where} has another table {table!r}: it lacks {', '.join(sorted(missing))}"
-        raise DatabaseError(msg, hint="name a database, or a schema, for the predictions alone")
