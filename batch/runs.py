@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from batch.day import Window
 from batch.tables import COMPLETE, RUNNING, predictions, rejections, runs
@@ -110,15 +110,26 @@ def take_over(connection: Connection, run: Run, now: datetime) -> Run:
     return taken
 
 
-def move_on(connection: Connection, run: Run, error: str | None = None) -> None:
-    """Write down where the run now stands; an `error` is why it ended.
+def move_on(connection: Connection, run: Run, done_before: int) -> None:
+    """Write down where the run now stands, which stood behind `done_before` rows.
 
     Raises:
-        RunTaken: another process has taken it over; nothing must be written then.
+        RunTaken: another process has taken it over, or the database has lost what was done;
+            nothing must be written then.
 
     """
-    ended = {} if run.state == RUNNING else {"finished_at": run.progress_at, "error": error}
-    _move(connection, run, {**_state(run), **ended})
+    ended = {} if run.state == RUNNING else {"finished_at": run.progress_at, "error": None}
+    _move(connection, run, {**_state(run), **ended}, runs.c.rows_read == done_before)
+
+
+def leave(connection: Connection, run: Run, error: str) -> None:
+    """Write down that, and why, the run ended. Where it stands only `move_on` writes.
+
+    The process may know of more rows than the database: a crash can take the last ones back.
+    Raises RunTaken where another process has taken it over.
+    """
+    ended = {"state": run.state, "error": error, "seconds": run.seconds}
+    _move(connection, run, {**ended, "finished_at": run.progress_at})
 
 
 def clear_earlier(connection: Connection, run: Run) -> None:
@@ -153,12 +164,15 @@ def _state(run: Run) -> dict[str, Any]:
     return {name: getattr(run, name) for name in _KEPT}
 
 
-def _move(connection: Connection, run: Run, values: Mapping[str, Any]) -> None:
-    mine = and_(runs.c.run_id == run.run_id, runs.c.attempt == run.attempt)
+def _move(
+    connection: Connection, run: Run, values: Mapping[str, Any], *also: ColumnElement[bool]
+) -> None:
+    mine = and_(runs.c.run_id == run.run_id, runs.c.attempt == run.attempt, *also)
     moved = connection.execute(update(runs).where(mine).values(**values))
     if moved.rowcount != 1:
-        msg = f"another process has taken over the run of {run.task.window.day}"
-        raise RunTaken(msg, hint="this one stops: nothing of it is half written")
+        msg = f"the run of {run.task.window.day} is not where this process left it"
+        hint = "another process has taken it over: nothing of this one is half written"
+        raise RunTaken(msg, hint=hint)
 
 
 def _same_day(task: Task) -> Any:  # noqa: ANN401 - SQLAlchemy's own

@@ -123,27 +123,29 @@ class DayWriter:
 
     def write(self, run: Run, chunk: Chunk, now: datetime) -> None:
         """Write a chunk and where the run stands after it: both or neither."""
+        rows = len(chunk.ids) + len(chunk.rejected)
         with self._transaction():
-            runs.move_on(self._connection, run)
+            runs.move_on(self._connection, run, run.rows_read - rows)
             if chunk.answers is not None:
                 self._upsert(run, chunk.ids, chunk.answers, now)
             if chunk.rejected:
                 self._connection.execute(insert(rejections), _rejected(run, chunk.rejected, now))
 
-    def finish(self, run: Run, bring: Callable[[Connection], None] = lambda _: None) -> None:
+    def finish(self, run: Run, bring: Callable[[Connection], None] | None = None) -> None:
         """Write down that the day is complete; what earlier runs left of it goes.
 
-        `bring` brings rows that were kept elsewhere so far, in the same transaction.
+        `bring` brings all rows in the same transaction, where they were kept elsewhere so far.
         """
         with self._transaction():
-            runs.move_on(self._connection, run)
-            bring(self._connection)
+            runs.move_on(self._connection, run, 0 if bring else run.rows_read)
+            if bring is not None:
+                bring(self._connection)
             runs.clear_earlier(self._connection, run)
 
     def leave(self, run: Run, error: str) -> None:
         """Write down that the run ended before its end, and why."""
         with self._transaction():
-            runs.move_on(self._connection, run, error)
+            runs.leave(self._connection, run, error)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
