@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -88,6 +89,7 @@ def written(address: str, case: str, *, generic: bool = False) -> dict[str, Any]
             writer._upsert = writer._replace
         run = writer.begin(NOW)
         for _ in range(2):
+            run = replace(run, rows_read=run.rows_read + len(IDS))
             writer.write(run, Chunk(IDS, answers, []), NOW)
     with target.reading() as connection:
         found = connection.execute(sa.select(predictions)).mappings()
