@@ -295,9 +295,12 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[structlog.typing.EventDict]:
     """What is logged from here on, by structlog."""
     capture = structlog.testing.LogCapture()
     monkeypatch.setattr(structlog, "is_configured", lambda: True)
-    monkeypatch.setattr(
-        structlog, "get_logger", lambda *_: structlog.wrap_logger(None, processors=[capture])
-    )
+    everything = structlog.make_filtering_bound_logger(logging.NOTSET)  # whatever ran before
+
+    def logger(*_: object) -> structlog.typing.WrappedLogger:
+        return structlog.wrap_logger(None, processors=[capture], wrapper_class=everything)
+
+    monkeypatch.setattr(structlog, "get_logger", logger)
     return capture.entries
 
 
