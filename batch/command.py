@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batch.alert_command import alert
+from batch.alert.command import alert
 from batch.options import (
     DateOption,
     IdOption,
@@ -21,7 +21,7 @@ from batch.options import (
     day_of,
     settings_of,
 )
-from batch.report_command import report
+from batch.report.command import report
 from runtime.lean_pandas import import_lean_pandas
 from runtime.terminal import StoreOption
 

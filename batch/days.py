@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class Scorer(Protocol):
-    """What scores a day: this process (batch/job.py) or Spark (batch/spark.py)."""
+    """What scores a day: this process (batch/job.py) or Spark (batch/spark/engine.py)."""
 
     def score_day(self, task: Task, progress: Progress, *, again: bool = False) -> Outcome:
         """Score a day, or what is left of it."""
@@ -121,7 +121,7 @@ class Days:
             model = load(self._settings, self._ref)
             parts = (self._settings, self._source, self._target, model, self._stop.requested)
             if self._engine == "spark":
-                from batch.spark import spark_job  # noqa: PLC0415 - an extra
+                from batch.spark.engine import spark_job  # noqa: PLC0415 - an extra
 
                 self._loaded = spark_job(*parts)
             else:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from batch.database import Database
-from batch.spark_session import DRIVER
+from batch.spark.session import DRIVER
 from batch.target import Target
 from benchmarks.batch_rows import (
     DAY,

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql
 
-from batch.alert_post import key
+from batch.alert.condition import Alert, Finding
+from batch.alert.post import key
 from batch.assembly import open_target
-from batch.condition import Alert, Finding
 from batch.found import find_model, find_runs
 from batch.tables import predictions, runs
 from model.errors import NoRun, WrongUsage

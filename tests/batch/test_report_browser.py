@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from batch.page import render
-from batch.reporting import Wanted, make_report
+from batch.report.page import render
+from batch.report.reporting import Wanted, make_report
 from tests.batch.filled import DAY, HOSTILE, HOSTILE_ID, Nobody, fill
 
 AT = datetime(2013, 12, 18, 6, tzinfo=UTC)

@@ -12,12 +12,12 @@ from sklearn.metrics import roc_auc_score
 from sqlalchemy import func, select
 
 from batch.assembly import open_target
-from batch.figures import Report, quantile
 from batch.found import Ran
-from batch.quality import Answer, QualityRow, Tally, calibration, outcome_key
-from batch.reporting import Wanted, make_report
+from batch.report.figures import Report, quantile
+from batch.report.quality import Answer, QualityRow, Tally, calibration, outcome_key
+from batch.report.reporting import Wanted, make_report
+from batch.report.verdict import Tone, worst
 from batch.tables import predictions
-from batch.verdict import Tone, worst
 from model.drift import in_words, population_stability
 from model.errors import NoRun
 from model.profile import NumberCounts
@@ -192,7 +192,7 @@ def test_a_day_without_a_run(settings: Settings) -> None:
 
 def test_a_run_that_is_not_complete_is_told_first(regression: Report) -> None:
     """Whatever else there is to say."""
-    from batch.figures import Lists, build  # noqa: PLC0415 - of this test alone
+    from batch.report.figures import Lists, build  # noqa: PLC0415 - of this test alone
 
     runs = [replace(each, state="failed") for each in regression.runs]
 
@@ -204,7 +204,7 @@ def test_a_run_that_is_not_complete_is_told_first(regression: Report) -> None:
 
 def test_a_run_without_a_profile_says_why_there_is_no_drift(regression: Report) -> None:
     """One that an older version began."""
-    from batch.figures import Lists, build  # noqa: PLC0415 - of this test alone
+    from batch.report.figures import Lists, build  # noqa: PLC0415 - of this test alone
 
     runs = [replace(each, profile=None) for each in regression.runs]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from batch import pictures
-from batch.page import render
-from batch.reporting import Wanted, make_report
-from batch.text import compact, number, percent, seconds
+from batch.report import pictures
+from batch.report.page import render
+from batch.report.reporting import Wanted, make_report
+from batch.report.text import compact, number, percent, seconds
 from runtime.settings import Settings
 from tests.batch.filled import DAY, GAP, HOSTILE, HOSTILE_ID, Nobody, fill
 

@@ -26,13 +26,13 @@ from batch.day import window
 from batch.job import Job, Outcome
 from batch.runs import Task
 from batch.source import Query, Source
-from batch.spark import SparkJob, spark_job
-from batch.spark_address import APPLICATION, Address
-from batch.spark_errors import described
-from batch.spark_plan import _for_java
-from batch.spark_session import properties, write_java
-from batch.spark_staging import Staging
-from batch.spark_task import PartTask, ShippedBundle
+from batch.spark.address import APPLICATION, Address
+from batch.spark.engine import SparkJob, spark_job
+from batch.spark.errors import described
+from batch.spark.plan import _for_java
+from batch.spark.session import properties, write_java
+from batch.spark.staging import Staging
+from batch.spark.task import PartTask, ShippedBundle
 from batch.target import Target
 from model.bundle import Model, load_model
 from model.errors import (
@@ -482,7 +482,7 @@ from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 from batch.assembly import load, open_source, open_target, resolve_model, task
-from batch.spark import spark_job
+from batch.spark.engine import spark_job
 from runtime.settings import load_settings
 from runtime.terminal import progress
 settings = load_settings(json.load(sys.stdin), environ={}, directory=Path("/nonexistent"))

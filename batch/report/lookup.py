@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection, func, select
 
 from batch.day import Window
-from batch.figures import Cause, Lists, Top
 from batch.found import Ran
-from batch.quality import Answer, Quality, QualityRow, Tally, calibration
+from batch.report.figures import Cause, Lists, Top
+from batch.report.quality import Answer, Quality, QualityRow, Tally, calibration
 from batch.selection import probability
 from batch.source import Source
 from batch.tables import predictions, rejections

@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from batch.assembly import day_window, open_source, open_target
-from batch.figures import DAYS_BEFORE, Report, build, day_profile, label_to_act_on
 from batch.found import Ran, find_model, find_runs
-from batch.lookup import Advance, Measuring, Outcomes, can_be_measured, look_up
-from batch.quality import Quality
+from batch.report.figures import DAYS_BEFORE, Report, build, day_profile, label_to_act_on
+from batch.report.lookup import Advance, Measuring, Outcomes, can_be_measured, look_up
+from batch.report.quality import Quality
 from model.bundle_files import CARD, read_json
 from model.errors import ModelError
 from model.store import Store

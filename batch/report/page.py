@@ -10,12 +10,12 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from batch import pictures
-from batch.drift_page import drift_of
-from batch.figures import DayFigures, Report, SegmentFigures, label_share, quantile
 from batch.found import Ran
-from batch.text import number, percent, seconds
-from batch.verdict import Tone, worst
+from batch.report import pictures
+from batch.report.drift_page import drift_of
+from batch.report.figures import DayFigures, Report, SegmentFigures, label_share, quantile
+from batch.report.text import number, percent, seconds
+from batch.report.verdict import Tone, worst
 
 _SIGNS: Final = {Tone.FINE: "✓", Tone.LOOK: "!", Tone.ACT: "✕"}
 _HEADLINES: Final = {
@@ -31,7 +31,7 @@ _UPPER: Final = ((0.75, "three quarters"), (0.95, "95 % are below"))
 def render(report: Report, made_at: datetime, version: str) -> str:
     """The page."""
     environment = Environment(
-        loader=PackageLoader("batch"),
+        loader=PackageLoader("batch.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from batch.condition import Alert, Finding
+    from batch.alert.condition import Alert, Finding
     from batch.found import Ran
     from runtime.settings import Settings
 
@@ -49,7 +49,7 @@ def alert(
     """
     settings = settings_of(target=target, model=model)
     day = day_of(settings, date)
-    from batch.condition import Alert
+    from batch.alert.condition import Alert
     from runtime.telemetry import configure_logging
     from runtime.webhook import Webhook
 
@@ -62,7 +62,7 @@ def alert(
     if found.holds is not True:
         return
     if receiver is not None:
-        from batch.alert_post import post
+        from batch.alert.post import post
 
         post(receiver, told, _DEADLINE_S)
     raise typer.Exit(HOLDS)

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from batch.text import compact
+from batch.report.text import compact
 
 _INCHES: Final = 72  # points
 _WIDTH: Final = 400  # points: a phone's width, so that its text is not made smaller there

@@ -16,13 +16,13 @@ from batch.assembly import CLOCK
 from batch.job import Clock, Outcome, Progress
 from batch.runs import Run, Task
 from batch.source import Selected, Source
-from batch.spark_address import Address
-from batch.spark_errors import spark_errors
-from batch.spark_plan import count, plan
-from batch.spark_session import open_session, require_spark, without_warnings
-from batch.spark_staging import Staging, sweep
-from batch.spark_task import DONE, PartTask, ShippedBundle
-from batch.spark_watch import Watch
+from batch.spark.address import Address
+from batch.spark.errors import spark_errors
+from batch.spark.plan import count, plan
+from batch.spark.session import open_session, require_spark, without_warnings
+from batch.spark.staging import Staging, sweep
+from batch.spark.task import DONE, PartTask, ShippedBundle
+from batch.spark.watch import Watch
 from batch.tables import COMPLETE, FAILED, INTERRUPTED
 from batch.target import DayWriter, Target
 from model.bundle import Model

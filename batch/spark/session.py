@@ -1,7 +1,7 @@
 """A session of Apache Spark from the settings: its Java, its driver of PostgreSQL, its properties.
 
 Must not know what is computed. To lock another version of the driver: change `_ROOTS`, then
-`python -m batch.spark_session > postgresql_jars.lock` and move that file here.
+`python -m batch.spark.session > postgresql_jars.lock` and move that file here.
 """
 
 import atexit
@@ -186,4 +186,4 @@ def _lines(log: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(lock_anew(_ROOTS, "python -m batch.spark_session"))
+    sys.stdout.write(lock_anew(_ROOTS, "python -m batch.spark.session"))

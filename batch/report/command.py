@@ -22,8 +22,8 @@ from runtime.terminal import StoreOption
 if TYPE_CHECKING:
     from datetime import date as Day  # noqa: N812 - `date` is the option
 
-    from batch.figures import Report
-    from batch.reporting import Wanted
+    from batch.report.figures import Report
+    from batch.report.reporting import Wanted
     from runtime.settings import Settings
 
 
@@ -82,7 +82,7 @@ def report(
         store=store,
     )
     day = day_of(settings, date)
-    from batch.reporting import Wanted
+    from batch.report.reporting import Wanted
     from runtime.telemetry import configure_logging
 
     configure_logging(settings.log)
@@ -91,8 +91,8 @@ def report(
 
 def _write(settings: "Settings", day: "Day", out: Path | None, wanted: "Wanted") -> None:
     from batch.assembly import CLOCK
-    from batch.page import render
-    from batch.reporting import make_report
+    from batch.report.page import render
+    from batch.report.reporting import make_report
     from model.errors import WrongUsage
     from runtime import terminal
     from runtime.version import version

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from batch import pictures
-from batch.figures import Drift, Report
-from batch.text import compact, number, percent
-from batch.verdict import Tone
+from batch.report import pictures
+from batch.report.figures import Drift, Report
+from batch.report.text import compact, number, percent
+from batch.report.verdict import Tone
 from model.profile import NumberCounts
 
 _TONES: Final = {"none": Tone.FINE, "some": Tone.LOOK, "strong": Tone.ACT}

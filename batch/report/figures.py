@@ -1,6 +1,6 @@
 """Everything the report says, from what the predictions database has: pure, nothing is read here.
 
-How it looks is batch/page.py and batch/pictures.py.
+How it looks is batch/report/page.py and batch/report/pictures.py.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from functools import reduce
 
 from batch.found import Ran
-from batch.quality import Quality
-from batch.verdict import Finding, findings
+from batch.report.quality import Quality
+from batch.report.verdict import Finding, findings
 from model.drift import in_words, population_stability
 from model.profile import NumberCounts, Profile, Segment, TextCounts, from_json, merged
 

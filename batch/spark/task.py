@@ -22,8 +22,8 @@ from batch.answers import COPIED, AnswerColumns
 from batch.database import in_words
 from batch.job import added, score_rows
 from batch.snapshot import Row, Snapshot
-from batch.spark_plan import FLOATS, loader
-from batch.spark_staging import Staging
+from batch.spark.plan import FLOATS, loader
+from batch.spark.staging import Staging
 from batch.target import Chunk
 from model.bundle import Model, load_bundle
 from model.engines import EngineChoice

@@ -9,10 +9,10 @@ from enum import StrEnum
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from batch.quality import Quality
+from batch.report.quality import Quality
 
 if TYPE_CHECKING:
-    from batch.figures import DayFigures
+    from batch.report.figures import DayFigures
 
 _ENOUGH: Final = 3  # days before, to say what is usual
 _SPREADS: Final = 3.0  # from the median, of the usual distance from it

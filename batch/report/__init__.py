@@ -1,0 +1,1 @@
+"""What a scored day was like, as a page for people and as text."""
