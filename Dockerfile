@@ -4,6 +4,7 @@
 # REQUIREMENTS names the lock file in requirements/ that it is built from:
 #   docker build -t streamscore .                                      runtime: what a service needs
 #   docker build -t streamscore:batch --build-arg REQUIREMENTS=batch . and what `batch` needs: databases
+#   docker build -t streamscore:serving --build-arg REQUIREMENTS=serving .  and what `serve` and `monitor` need
 #   docker build -t streamscore:demo --build-arg REQUIREMENTS=demo .   and the flights of the demos
 
 FROM python:3.12-slim AS build

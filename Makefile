@@ -57,7 +57,8 @@ lock: setup
 	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras --group dev --group build -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra batch -c requirements/dev.txt -o requirements/batch.txt
-	$(COMPILE) pyproject.toml --extra batch --extra demo -c requirements/dev.txt -o requirements/demo.txt
+	$(COMPILE) pyproject.toml --extra serving --extra monitor -c requirements/dev.txt -o requirements/serving.txt
+	$(COMPILE) pyproject.toml --extra batch --extra serving --extra monitor --extra demo -c requirements/dev.txt -o requirements/demo.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) $(UPGRADE) --group compiler -o requirements/compiler.txt
 	$(COMPILE) $(UPGRADE) examples/batch/airflow-requirements.in -o examples/batch/airflow-requirements.txt

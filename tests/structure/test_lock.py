@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PINNED = re.compile(r"^(?P<requirement>[a-z0-9.-]+==[^\s;\\]+(?: ; [^\\]+?)?) \\$", re.MULTILINE)
-FILES = ["runtime", "batch", "demo", "build", "dev"]
+FILES = ["runtime", "batch", "serving", "demo", "build", "dev"]
+DEMO = ("batch", "serving", "monitor", "demo")  # the extras that the demos show
 COMPILER = "compiler"  # installed only where the machine has none of its own
 
 
@@ -29,7 +30,8 @@ def roots(pyproject: dict[str, Any], name: str) -> list[str]:
     asked: dict[str, list[str]] = {
         "runtime": runtime,
         "batch": runtime + extras["batch"],
-        "demo": runtime + extras["batch"] + extras["demo"],
+        "serving": runtime + extras["serving"] + extras["monitor"],
+        "demo": [*runtime, *chain.from_iterable(extras[name] for name in DEMO)],
         "build": groups["build"],
         "dev": [*runtime, *chain(*extras.values()), *groups["build"], *groups["dev"]],
     }
