@@ -33,6 +33,8 @@ COPY consumer consumer
 COPY subscriber subscriber
 COPY dead_letters dead_letters
 COPY batch batch
+COPY serving serving
+COPY monitor monitor
 COPY demo demo
 RUN tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels . \
     && python -m venv --without-pip /opt/streamscore \

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-APPLICATIONS = frozenset({"producer", "consumer", "subscriber", "dead_letters", "batch", "demo"})
+APPLICATIONS = frozenset(
+    {"producer", "consumer", "subscriber", "dead_letters", "batch", "serving", "monitor", "demo"}
+)
 PACKAGES = APPLICATIONS | {"model", "runtime"}
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "model": frozenset(),
