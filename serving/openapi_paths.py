@@ -153,9 +153,12 @@ def _invocations(served: Served) -> Schema:
 def _models(served: Served) -> Schema:
     details = _get("Models", "model", "A model: card, signature, schemas", "ModelDetails", 401, 404)
     details["parameters"] = [_parameter("name", served.name)]
+    page = {"description": "the page", "content": {"text/html": {"schema": {"type": "string"}}}}
     return {
         "/models": _get("Models", "models", "The models that are served", "Models", 401),
         "/models/{name}": details,
+        "/docs": {"get": _operation("Models", "docs", "A page to try requests", page, ())},
+        "/openapi.json": _get("Models", "openapi", "This document", "Document"),
     }
 
 

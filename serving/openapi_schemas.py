@@ -124,9 +124,10 @@ def _model_schemas() -> dict[str, Schema]:
     anything = {"type": "object"}
     named = {"name": _TEXT, "version": _TEXT, "task": _TEXT, "engine": _TEXT}
     whole = {**named, "card": anything, "signature": anything}
-    whole |= {"event_schema": anything, "prediction_schema": anything, "examples": array(anything)}
+    whole |= {"event_schema": anything, "prediction_schema": anything}
     return {
         "Model": closed(named),
         "ModelDetails": closed(whole),
+        "Document": anything,
         "Models": closed({"models": array(ref("Model"))}),
     }
