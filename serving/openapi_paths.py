@@ -17,7 +17,7 @@ TAGS: Final = {
     "Operations": "Probes and figures.",
 }
 _PROBLEMS: Final = {
-    400: "the request cannot be read: `detail` says where and why",
+    400: "the request cannot be read: the message says where and why",
     401: "no API key, or none of ours",
     404: "no such model or version is served here",
     405: "not by this method",
@@ -25,10 +25,10 @@ _PROBLEMS: Final = {
     411: "the length of the body is missing",
     413: "the body is too large, or has too many rows",
     415: "the body is of a content type that is not read here",
-    422: "the model does not accept the event: `detail` names the field",
+    422: "the model does not accept the event: the message names the field",
     431: "the headers are too large",
     500: "a defect of the server: its log has the request id",
-    503: "too much at once, or not ready: try again after `Retry-After` seconds",
+    503: "too much at once, or not ready: try again after as many seconds as Retry-After says",
     504: "not answered within the deadline",
 }
 _SCORING: Final = (400, 401, 408, 413, 415, 422, 503, 504)
@@ -103,7 +103,9 @@ def _tensors(served: Served) -> Schema:
     given: Schema = {
         "/v2": _get(tag, "v2", "Server metadata", "ServerMetadata"),
         "/v2/health/live": _get(tag, "v2_live", "Server live", "ServerLive"),
-        "/v2/health/ready": _get(tag, "v2_ready", "Server ready", "ServerReady", 503),
+        "/v2/health/ready": _probe(
+            tag, "v2_ready", "Server ready", _json("it is", ref("ServerReady"))
+        ),
     }
     model = _parameter("model_name", served.name)
     version = _parameter("model_version", served.version)
@@ -112,9 +114,8 @@ def _tensors(served: Served) -> Schema:
         ("/v2/models/{model_name}/versions/{model_version}", "v2_version", [model, version]),
     ):
         given[root] = _get(tag, name, "Model metadata", "ModelMetadata", 401, 404)
-        given[f"{root}/ready"] = _get(
-            tag, f"{name}_ready", "Model ready", "ModelReady", 401, 404, 503
-        )
+        ready = _json("it is", ref("ModelReady"))
+        given[f"{root}/ready"] = _probe(tag, f"{name}_ready", "Model ready", ready, 401, 404)
         infer = _operation(
             *(tag, f"{name}_infer", "Inference"),
             _json("a tensor for each output", ref("InferenceResponse")),
@@ -136,16 +137,16 @@ def _invocations(served: Served) -> Schema:
     }
     score = _operation(
         *(tag, "invocations", "Score a table"),
-        _json("what `predict` returned", ref("Predictions")),
+        _json("what predict returned", ref("Predictions")),
         _SCORING,
         description="A request with a bad row is refused whole; the message names the row.",
         requestBody={"required": True, "content": body},
     )
-    probe = "nothing: it is ready"
+    ready = _text("an empty line: it is ready")
     return {
         "/invocations": {"post": score},
-        "/ping": {"get": _operation(tag, "ping", "Health", _text(probe), (503,))},
-        "/health": {"get": _operation(tag, "health", "Health", _text(probe), (503,))},
+        "/ping": _probe(tag, "ping", "Health", ready),
+        "/health": _probe(tag, "health", "Health", ready),
         "/version": {"get": _operation(tag, "version", "Version", _text("of Streamscore"), (401,))},
     }
 
@@ -164,12 +165,20 @@ def _models(served: Served) -> Schema:
 
 def _operations() -> Schema:
     tag: Final = "Operations"
+    condition = _json("it is", ref("Condition"))
     figures = _operation(tag, "metrics", "Figures for Prometheus", _text("figures"), (401,))
     return {
-        "/livez": _get(tag, "livez", "Whether it is alive", "Condition", 503),
-        "/readyz": _get(tag, "readyz", "Whether it is ready", "Condition", 503),
+        "/livez": _probe(tag, "livez", "Whether it is alive", condition),
+        "/readyz": _probe(tag, "readyz", "Whether it is ready", condition),
         "/metrics": {"get": figures},
     }
+
+
+def _probe(tag: str, name: str, summary: str, answer: Schema, *problems: int) -> Schema:
+    """A probe: its answer has the same form when it does not hold."""
+    operation = _operation(tag, name, summary, answer, problems)
+    operation["responses"]["503"] = {**answer, "description": "not ready, or about to stop"}
+    return {"get": operation}
 
 
 def _get(tag: str, name: str, summary: str, schema: str, *problems: int) -> Schema:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import uvicorn
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import model as bundles
@@ -65,7 +67,7 @@ def task_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def load(task_store: Path) -> Callable[[str], Model]:
     """Loads a model of the store by its reference: delay:1, delay:2, line, class, outlier."""
-    return lambda reference: load_model(reference, store=task_store)
+    return cache(lambda reference: load_model(reference, store=task_store))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Online:
     desk: LocalDesk
     client: httpx.Client
     url: str
+    routes: frozenset[str]  # "GET /v2"
 
 
 @contextlib.contextmanager
@@ -103,8 +106,15 @@ def online(load: Callable[[str], Model]) -> Iterator[Callable[[str], Online]]:
 
         def serve(reference: str) -> Online:
             desk = LocalDesk(load(reference))
-            url = running.enter_context(listening(desk.app()))
+            app = desk.app()
+            url = running.enter_context(listening(app))
             client = httpx.Client(base_url=url, timeout=DEADLINE_S, trust_env=False)
-            return Online(desk, running.enter_context(client), url)
+            routes = {
+                f"{method} {route.path}"
+                for route in app.routes
+                if isinstance(route, Route)
+                for method in (route.methods or set()) - {"HEAD"}
+            }
+            return Online(desk, running.enter_context(client), url, frozenset(routes))
 
         yield serve

@@ -49,7 +49,9 @@ class LocalDesk:
 
 def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code)
+    said = {"type": "about:blank", "title": "refused", "status": error.status_code}
+    said |= {"detail": error.detail, "error": error.detail}
+    return JSONResponse(said, error.status_code, media_type="application/problem+json")
 
 
 def score(model: Model, events: Sequence[bytes]) -> Answered:
