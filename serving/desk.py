@@ -6,7 +6,7 @@ The service itself (queue, batches, limits, access) answers events; a protocol o
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -19,6 +19,8 @@ from model.rejection import Rejection
 from serving.encoding import in_columns_words
 
 Prediction = dict[str, Any]
+
+_LONGEST: Final = 1_000  # characters of a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def refusing() -> Iterator[None]:
         yield
     except BadRequest as error:
         said = f"{error} ({error.hint})" if error.hint else str(error)
-        raise HTTPException(400, said) from error
+        raise HTTPException(400, _short(said)) from error
 
 
 def predictions_of(answered: Answered, word: str) -> list[Prediction]:
@@ -75,8 +77,13 @@ def predictions_of(answered: Answered, word: str) -> list[Prediction]:
         row, why = refused[0]
         said = in_columns_words(answered.model.signature, why.message, word)
         others = f" ({len(refused) - 1} more rows are refused)" if len(refused) > 1 else ""
-        raise HTTPException(422, f"row {row}: {said}{others}")
+        raise HTTPException(422, f"row {row}: {_short(said)}{others}")
     return [orjson.loads(each) for each in answered.results if isinstance(each, bytes)]
+
+
+def _short(said: str) -> str:
+    """A message without the end of a name that goes on and on."""
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]} …"
 
 
 def json_response(content: object, status: int = 200) -> Response:

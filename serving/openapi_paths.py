@@ -73,9 +73,9 @@ def _text(description: str) -> Schema:
     return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
-def _parameter(name: str, example: str) -> Schema:
-    schema = {"type": "string", "minLength": 1}
-    return {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
+def _parameter(name: str, served: str) -> Schema:
+    schema = {"type": "string", "enum": [served]}
+    return {"name": name, "in": "path", "required": True, "schema": schema, "example": served}
 
 
 def _predict(served: Served) -> Schema:

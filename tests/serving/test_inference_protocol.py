@@ -84,7 +84,9 @@ def test_not_ready(online: "Serve") -> None:
 
 def test_server_metadata(online: "Serve") -> None:
     """Name, version and extensions of the server: there are none of the last."""
-    answer = online("delay:1").client.get("/v2").json()
+    client = online("delay:1").client
+    answer = client.get("/v2").json()
+    assert client.get("/v2/", follow_redirects=True).json() == answer  # as its OpenAPI file has it
     assert set(answer) == {"name", "version", "extensions"}
     assert (answer["name"], answer["extensions"]) == ("streamscore", [])
 
@@ -257,6 +259,15 @@ def test_binary_tensor_data_is_refused(online: "Serve") -> None:
     answer = client.post("/v2/models/delay/infer", json=body)
     assert answer.status_code == 400
     assert "binary tensor data is not offered" in answer.json()["error"]
+
+
+def test_a_message_is_short(online: "Serve") -> None:
+    """Given a name that goes on and on: the message ends before it does."""
+    inputs = [{**tensors("hour")[0], "name": "x" * 100_000}]
+    answer = online("delay:1").client.post("/v2/models/delay/infer", json={"inputs": inputs})
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("the model has no input 'xxx")
+    assert len(answer.content) < 3_000
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/json; charset=latin-1"])
