@@ -4,7 +4,8 @@
     ├── WrongUsage              exit code 2: a flag, a file or a setting is wrong
     │   ├── SettingsError       a setting is unknown or has a wrong value
     │   ├── InputFileError      a file to read is missing, empty or broken
-    │   └── SourceUnfit         a table or query lacks what the model needs
+    │   ├── SourceUnfit         a table or query lacks what the model needs
+    │   └── BadRequest          a request over HTTP cannot be read as events
     ├── ModelError              a model cannot be used
     │   ├── ModelNotFound       the store has no such model, version or alias
     │   ├── UnsupportedModel    the estimator or its sample cannot be bundled
@@ -57,6 +58,10 @@ class InputFileError(WrongUsage):
 
 class SourceUnfit(WrongUsage):
     """A table or query is not there, or lacks what the model needs."""
+
+
+class BadRequest(WrongUsage):
+    """A request over HTTP cannot be read as events."""
 
 
 class ModelError(StreamscoreError):
