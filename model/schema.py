@@ -60,6 +60,27 @@ def prediction_schema(signature: Signature) -> dict[str, Any]:
     return root
 
 
+def answers_differ(before: Signature, after: Signature) -> str | None:
+    """How the answers of one signature differ from another's, for who reads them; None: they don't.
+
+    Features may differ: they are looked up by name.
+    """
+    for what, old, new in (
+        ("the task", before.task.value, after.task.value),
+        ("the labels", _texts(before.labels), _texts(after.labels)),
+        ("with probabilities", before.probabilities, after.probabilities),
+        ("with a score", before.score, after.score),
+    ):
+        if old != new:
+            return f"{what}: {new} instead of {old}"
+    return None
+
+
+def _texts(labels: tuple[Label, ...]) -> str:
+    """Labels as text that tells 1 from true and from "1"."""
+    return ", ".join(sorted(map(repr, labels)))
+
+
 def label_key(label: Label) -> str:
     """A label as the key of its probability."""
     return str(label).lower() if isinstance(label, bool) else str(label)

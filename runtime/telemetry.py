@@ -25,6 +25,8 @@ from runtime.version import version
 RESULTS = ("predicted", "dead_letter", "skipped")
 STAGES = ("poll", "decode", "score", "encode", "publish", "commit")
 
+RELOADS = ("loaded", "refused", "not_found")
+
 BATCH_DAYS = ("complete", "failed")
 BATCH_ROWS = ("predicted", "rejected")
 
@@ -90,6 +92,7 @@ class Metrics:
         )
         # Always 1: which model is served, and how it is evaluated.
         self.model_info = Info("streamscore_model", "The model in use.", registry=registry)
+        self.model_reloads = model_reloads(registry)
         # Stands still when the service hangs: alert on its age while there is lag.
         self.last_progress_timestamp_seconds = Gauge(
             "streamscore_last_progress_timestamp_seconds",
@@ -117,6 +120,19 @@ class Metrics:
                 "confluent_kafka": importlib.metadata.version("confluent-kafka"),
             }
         )
+
+
+def model_reloads(registry: CollectorRegistry) -> Counter:
+    """What came of looking at the alias: alert on any growth of `refused` and `not_found`."""
+    reloads = Counter(
+        "streamscore_model_reloads_total",
+        "Versions taken up while at work, and tries that failed, by result.",
+        ["result"],
+        registry=registry,
+    )
+    for result in RELOADS:
+        reloads.labels(result)
+    return reloads
 
 
 class BatchMetrics:

@@ -124,6 +124,7 @@ def test_every_metric_is_exported_under_its_name(metrics: Metrics) -> None:
         "streamscore_rebalances",
         "streamscore_transaction_aborts",
         "streamscore_model",
+        "streamscore_model_reloads",
         "streamscore_last_progress_timestamp_seconds",
         "streamscore_build",
     }
