@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from prometheus_client import Counter
 
 from model import load
+from model.codec import EventDecoder
 from model.errors import IncompatibleBundle, StreamscoreError
 from model.schema import answers_differ
 from model.store import Store, is_alias
 from runtime.retry import Backoff
 from runtime.settings import Settings
+from runtime.telemetry import ModelMetrics
 
 if TYPE_CHECKING:
     from model.bundle import Model
@@ -44,16 +45,24 @@ class _Refused:
 class Watcher:
     """Holds the model to score with: the newest version of its alias that passed its checks.
 
-    `find` gives the version that the alias stands for, `load` loads one, `reloads` counts by result
-    (runtime/telemetry.py). `look` is called by one thread; `model` may be read by any.
+    `find` gives the version that the alias stands for, `load` loads one. `look` is called by one
+    thread; `model` may be read by any.
     """
 
     model: "Model"
     find: Callable[[], str]
     load: Callable[[str], "Model"]
-    reloads: Counter
+    metrics: ModelMetrics
     _refused: _Refused | None = field(default=None, init=False)
     _told: str | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._offer(self.model)
+
+    def _offer(self, model: "Model") -> None:
+        self.model = model
+        engine = model.scorer.engine
+        self.metrics.serve(model=model.name, version=model.version, engine=engine)
 
     def look(self, now: float) -> None:
         """Ask once what the alias stands for, and load it where that is new.
@@ -63,8 +72,8 @@ class Watcher:
         """
         try:
             version = self.find()
-        except (StreamscoreError, OSError) as error:
-            self.reloads.labels("not_found").inc()
+        except Exception as error:  # noqa: BLE001 - whatever is in the store
+            self.metrics.reloads.labels("not_found").inc()
             self._tell("model_not_found", error)
             return
         refused = self._refused
@@ -83,12 +92,12 @@ class Watcher:
         except Exception as error:  # noqa: BLE001 - whatever a bundle raises, the one at work goes on
             again_s = _AGAIN.delay_s(attempt, random.random())  # noqa: S311 - jitter
             self._refused = _Refused(version, attempt, now + again_s)
-            self.reloads.labels("refused").inc()
+            self.metrics.reloads.labels("refused").inc()
             self._tell("model_refused", error, version=version)
             return
         self._refused = self._told = None
-        self.model = model
-        self.reloads.labels("loaded").inc()
+        self._offer(model)
+        self.metrics.reloads.labels("loaded").inc()
         _log.info("model_loaded", model=model.reference, before=before.reference)
 
     def _tell(self, event: str, error: Exception, **fields: str) -> None:
@@ -104,7 +113,7 @@ class Watcher:
 
 @contextmanager
 def following(
-    reference: str, model: "Model", settings: Settings, reloads: Counter
+    reference: str, model: "Model", settings: Settings, metrics: ModelMetrics
 ) -> Iterator[Watcher]:
     """Follow `reference`, by which `model` was loaded, until the block is left.
 
@@ -116,7 +125,7 @@ def following(
         model,
         lambda: store.resolve(reference).version,
         lambda version: load_with(settings, f"{name}:{version}"),
-        reloads,
+        metrics,
     )
     interval_s = settings.model.reload_interval_s
     if not interval_s or not is_alias(reference):
@@ -142,6 +151,7 @@ def load_with(settings: Settings, reference: str) -> "Model":
 
     Raises:
         ModelError: it is not there, or does not pass its checks.
+        SettingsError: no event of its signature can have its id where the settings say.
 
     """
     model = load(
@@ -150,6 +160,7 @@ def load_with(settings: Settings, reference: str) -> "Model":
         allowed_types=settings.model.allowed_types,
         engine=settings.model.engine,
     )
+    EventDecoder(model.signature, settings.event_id_field)
     for warning in model.warnings:
         _log.warning("model_warning", model=model.reference, warning=warning)
     return model

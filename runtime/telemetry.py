@@ -38,6 +38,27 @@ _LATENCY_BUCKETS = (
 )
 
 
+class ModelMetrics:
+    """Which model a service uses, and what came of following its alias."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # Always 1: which model is served, and how it is evaluated.
+        self._info = Info("streamscore_model", "The model in use.", registry=registry)
+        # Versions that an alias came to, by what became of them: alert on any that was refused.
+        self.reloads = Counter(
+            "streamscore_model_reloads_total",
+            "Versions taken up while at work, and tries that failed, by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in RELOADS:
+            self.reloads.labels(result)
+
+    def serve(self, *, model: str, version: str, engine: str) -> None:
+        """State the model in use; replaces the one before."""
+        self._info.info({"model": model, "version": version, "engine": engine})
+
+
 class Metrics:
     """Every metric of the scoring service, registered in `registry`; one instance a process."""
 
@@ -90,9 +111,7 @@ class Metrics:
         self.transaction_aborts_total = Counter(
             "streamscore_transaction_aborts_total", "Transactions aborted.", registry=registry
         )
-        # Always 1: which model is served, and how it is evaluated.
-        self.model_info = Info("streamscore_model", "The model in use.", registry=registry)
-        self.model_reloads = model_reloads(registry)
+        self.model = ModelMetrics(registry)
         # Stands still when the service hangs: alert on its age while there is lag.
         self.last_progress_timestamp_seconds = Gauge(
             "streamscore_last_progress_timestamp_seconds",
@@ -102,10 +121,6 @@ class Metrics:
         # Always 1: which software this is.
         self.build_info = Info("streamscore_build", "The versions in use.", registry=registry)
         self._show_from_the_start()
-
-    def serve_model(self, *, model: str, version: str, engine: str) -> None:
-        """State the model in use; replaces the one before."""
-        self.model_info.info({"model": model, "version": version, "engine": engine})
 
     def _show_from_the_start(self) -> None:
         for result in RESULTS:  # a counter that appears at its first event has no rate for it
@@ -120,19 +135,6 @@ class Metrics:
                 "confluent_kafka": importlib.metadata.version("confluent-kafka"),
             }
         )
-
-
-def model_reloads(registry: CollectorRegistry) -> Counter:
-    """What came of looking at the alias: alert on any growth of `refused` and `not_found`."""
-    reloads = Counter(
-        "streamscore_model_reloads_total",
-        "Versions taken up while at work, and tries that failed, by result.",
-        ["result"],
-        registry=registry,
-    )
-    for result in RELOADS:
-        reloads.labels(result)
-    return reloads
 
 
 class BatchMetrics:

@@ -16,7 +16,7 @@ import model
 from model.errors import ModelError
 from runtime.reload import Watcher, following, load_with
 from runtime.settings import Settings, load_settings
-from runtime.telemetry import RELOADS, model_reloads
+from runtime.telemetry import RELOADS, ModelMetrics
 
 NAME = "scale"
 DEADLINE_S = 30.0
@@ -61,7 +61,7 @@ class Following:
             model.load(NAME, store=settings.store),
             lambda: self.store.resolve(NAME).version,
             load,
-            model_reloads(self.registry),
+            ModelMetrics(self.registry),
         )
 
     def promote(self, version: str) -> None:
@@ -126,7 +126,7 @@ def test_a_broken_bundle_is_refused_and_told_once(
     assert (entry["version"], entry["at_work"]) == ("2", "scale:1")
     assert "model.skops" in entry["reason"]
     assert followed.look(after_s=1) == []
-    assert followed.counts == (0, 1, 0)
+    assert followed.reads == 1
     assert followed.look(after_s=3600) == []
     assert (followed.version, followed.counts) == ("1", (0, 2, 0))
 
@@ -255,7 +255,7 @@ def test_an_alias_is_followed_in_the_background(
     save_scale(store, 2)
     save_scale(store, 3)
     loaded = load_with(settings, reference)
-    with following(reference, loaded, settings, model_reloads(CollectorRegistry())) as watcher:
+    with following(reference, loaded, settings, ModelMetrics(CollectorRegistry())) as watcher:
         assert watcher.model is loaded
         model.Store(store).promote(NAME, "2", "champion")
         wait_until(lambda: watcher.model.version == "2", "the new version is taken up")
@@ -270,7 +270,7 @@ def test_what_is_not_to_be_followed_is_not(store: Path, reference: str, interval
     registry = CollectorRegistry()
     loaded = load_with(settings, reference)
     shutil.rmtree(store)
-    with following(reference, loaded, settings, model_reloads(registry)) as watcher:
+    with following(reference, loaded, settings, ModelMetrics(registry)) as watcher:
         time.sleep(0.2)  # twenty looks, if there were any
         assert watcher.model is loaded
     name = "streamscore_model_reloads_total"
