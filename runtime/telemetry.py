@@ -27,6 +27,8 @@ STAGES = ("poll", "decode", "score", "encode", "publish", "commit")
 
 RELOADS = ("loaded", "refused", "not_found")
 
+PUBLISHED = ("delivered", "dropped", "failed")
+
 BATCH_DAYS = ("complete", "failed")
 BATCH_ROWS = ("predicted", "rejected")
 
@@ -135,6 +137,21 @@ class Metrics:
                 "confluent_kafka": importlib.metadata.version("confluent-kafka"),
             }
         )
+
+
+class PublishMetrics:
+    """What became of the online answers that are published as predictions."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # Alert on `dropped` and `failed`: subscribers miss these predictions.
+        self.published = Counter(
+            "streamscore_published_predictions_total",
+            "Online predictions for the topic, by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in PUBLISHED:
+            self.published.labels(result)
 
 
 class BatchMetrics:
