@@ -30,18 +30,14 @@ def event_schema(signature: Signature, event_id_field: str = "id") -> dict[str, 
 def prediction_schema(signature: Signature) -> dict[str, Any]:
     """The JSON Schema of the predictions that the model gives."""
     root = {"$schema": DRAFT, **_object()}
-    position = {**_object(), "required": ["topic", "partition", "offset"]}
-    position["properties"] = {
-        "topic": {"type": "string"},
-        "partition": {"type": "integer"},
-        "offset": {"type": "integer"},
-    }
+    on_topic = _all_of_them({"topic": "string", "partition": "integer", "offset": "integer"})
+    in_request = _all_of_them({"request": "string", "index": "integer"})
     root["properties"] = {
         "id": {"type": "string"},
         "prediction": _answer(signature),
         "model": {"type": "string"},
         "version": {"type": "string"},
-        "source": position,
+        "source": {"anyOf": [on_topic, in_request]},
         "scored_at": {"type": "string", "format": "date-time"},
     }
     root["required"] = list(root["properties"])
@@ -88,6 +84,11 @@ def label_key(label: Label) -> str:
 
 def _object() -> dict[str, Any]:
     return {"type": "object", "properties": {}, "required": []}
+
+
+def _all_of_them(fields: dict[str, str]) -> dict[str, Any]:
+    properties = {name: {"type": kind} for name, kind in fields.items()}
+    return {"type": "object", "properties": properties, "required": list(fields)}
 
 
 def _feature(feature: Feature) -> dict[str, Any]:
