@@ -35,7 +35,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def is_valid(schema: dict[str, Any], value: Any) -> bool:
+def is_valid(schema: dict[str, Any], value: Any) -> bool:  # noqa: PLR0911 - one a keyword
     """Validate by hand the few keywords that the schemas use; an unknown one is an error."""
     known = {"$schema", "type", "properties", "required", "enum", "minLength", "description"}
     assert set(schema) <= known | {"minimum", "maximum", "format", "anyOf"}
