@@ -4,18 +4,25 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from demo.flights import MODEL, december_events, load_flights
 from model.errors import MissingTopics
+from producer import Publisher
 from runtime.broker import EmbeddedBroker
 from runtime.clients import consumer_properties, open_consumer
 from runtime.telemetry import PUBLISHED, PublishMetrics
 from serving.publish import AnswerPublisher, Message, OnDelivery, publishing
+from subscriber import Subscription
+from subscriber.prediction import Source
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandLine
 
 DEADLINE_S = 60.0
 FATAL = KafkaError(KafkaError._FATAL)
@@ -88,6 +95,35 @@ def test_answers_come_to_the_topic_with_their_ids_as_keys(kafka: Any, counted: C
         b"3": (online(3), trace),
     }
     assert counted.settled == 3
+
+
+def test_a_subscriber_reads_online_and_streamed_predictions_alike(
+    kafka: Any, flight_store: Path, streamscore: "CommandLine", counted: Counted
+) -> None:
+    """Both on one topic: the same flight, the same score; only their sources differ."""
+    source, output = kafka.topic(), kafka.topic()
+    env = {
+        "STREAMSCORE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "STREAMSCORE_STORE": str(flight_store),
+    }
+    topics = ("--input", source, "--output", output)
+    assert streamscore("topics", "create", *topics, env=env).returncode == 0
+    flight = next(iter(december_events(load_flights())))
+    with Publisher(source, settings=kafka.settings()) as events:
+        events.send(flight, key=flight["id"])
+    streamscore.start("consume", "--model", f"{MODEL}@champion", *topics, env=env)
+    options = {"settings": kafka.settings(), "timeout_s": DEADLINE_S}
+    with Subscription(output, group="first", max=1, **options) as predictions:
+        (streamed,) = predictions
+    answer = json.loads(streamed.value) | {"source": {"request": "r-1", "index": 0}}
+    with publishing(kafka.settings(), output, counted.metrics, drain_s=30.0) as publisher:
+        publisher.offer([json.dumps(answer).encode()], [answer["id"]])
+    with Subscription(output, group="second", max=2, **options) as predictions:
+        read_again, online = predictions
+    assert read_again.source == streamed.source
+    assert online.source == Source(request="r-1", index=0)
+    assert (online.id, online.prediction) == (streamed.id, streamed.prediction)
+    assert (online.key, streamed.key) == (flight["id"].encode(), flight["id"].encode())
 
 
 def test_a_stop_drains_what_was_taken_over(kafka: Any, counted: Counted) -> None:
