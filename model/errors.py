@@ -11,7 +11,8 @@
     │   ├── UnsupportedModel    the estimator or its sample cannot be bundled
     │   ├── UntrustedModel      a model file that may run code on load
     │   ├── TamperedBundle      a bundle's files are not those that were saved
-    │   └── IncompatibleBundle  the golden rows score differently here
+    │   └── IncompatibleBundle  the golden rows score differently here, or the answers are of
+    │                           another kind than those of the version at work
     ├── BrokerError             Kafka cannot be used
     │   ├── BrokerUnreachable   no broker answered in time
     │   ├── MissingTopics       a topic does not exist
@@ -85,7 +86,7 @@ class TamperedBundle(ModelError):
 
 
 class IncompatibleBundle(ModelError):
-    """The golden rows score differently with the libraries installed here."""
+    """The golden rows score differently here, or the answers are not those that readers expect."""
 
 
 class BrokerError(StreamscoreError):

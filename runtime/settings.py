@@ -160,6 +160,8 @@ class ModelSettings(_Section):
     allowed_types: Annotated[tuple[str, ...], BeforeValidator(_comma_separated)] = ()
     # The quickest way to evaluate a model that gives its own answers, or scikit-learn itself.
     engine: Literal["auto", "scikit-learn"] = "auto"
+    # How often an alias is looked at while its model is at work; 0: only at the start.
+    reload_interval_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 5.0
 
 
 class BatchSettings(_Section):

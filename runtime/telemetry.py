@@ -25,6 +25,10 @@ from runtime.version import version
 RESULTS = ("predicted", "dead_letter", "skipped")
 STAGES = ("poll", "decode", "score", "encode", "publish", "commit")
 
+RELOADS = ("loaded", "refused", "not_found")
+
+PUBLISHED = ("delivered", "dropped", "failed")
+
 BATCH_DAYS = ("complete", "failed")
 BATCH_ROWS = ("predicted", "rejected")
 
@@ -34,6 +38,27 @@ _LATENCY_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
 )
+
+
+class ModelMetrics:
+    """Which model a service uses, and what came of following its alias."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # Always 1: which model is served, and how it is evaluated.
+        self._info = Info("streamscore_model", "The model in use.", registry=registry)
+        # Versions that an alias came to, by what became of them: alert on any that was refused.
+        self.reloads = Counter(
+            "streamscore_model_reloads_total",
+            "Versions taken up while at work, and tries that failed, by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in RELOADS:
+            self.reloads.labels(result)
+
+    def serve(self, *, model: str, version: str, engine: str) -> None:
+        """State the model in use; replaces the one before."""
+        self._info.info({"model": model, "version": version, "engine": engine})
 
 
 class Metrics:
@@ -88,8 +113,7 @@ class Metrics:
         self.transaction_aborts_total = Counter(
             "streamscore_transaction_aborts_total", "Transactions aborted.", registry=registry
         )
-        # Always 1: which model is served, and how it is evaluated.
-        self.model_info = Info("streamscore_model", "The model in use.", registry=registry)
+        self.model = ModelMetrics(registry)
         # Stands still when the service hangs: alert on its age while there is lag.
         self.last_progress_timestamp_seconds = Gauge(
             "streamscore_last_progress_timestamp_seconds",
@@ -99,10 +123,6 @@ class Metrics:
         # Always 1: which software this is.
         self.build_info = Info("streamscore_build", "The versions in use.", registry=registry)
         self._show_from_the_start()
-
-    def serve_model(self, *, model: str, version: str, engine: str) -> None:
-        """State the model in use; replaces the one before."""
-        self.model_info.info({"model": model, "version": version, "engine": engine})
 
     def _show_from_the_start(self) -> None:
         for result in RESULTS:  # a counter that appears at its first event has no rate for it
@@ -117,6 +137,21 @@ class Metrics:
                 "confluent_kafka": importlib.metadata.version("confluent-kafka"),
             }
         )
+
+
+class PublishMetrics:
+    """What became of the online answers that are published as predictions."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # Alert on `dropped` and `failed`: subscribers miss these predictions.
+        self.published = Counter(
+            "streamscore_published_predictions_total",
+            "Online predictions for the topic, by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in PUBLISHED:
+            self.published.labels(result)
 
 
 class BatchMetrics:
