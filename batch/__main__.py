@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from batch.work import Work, report_on
 from model.errors import StreamscoreError
 from runtime.lean_pandas import import_lean_pandas
+from runtime.logs import configure_logging
 from runtime.stop import Stop
-from runtime.telemetry import configure_logging
 from runtime.terminal import print_error
 
 

@@ -229,8 +229,8 @@ def _at_work(settings: "Settings") -> Iterator["Stop"]:
     """Logs, one native thread, and an ear for SIGTERM."""
     from threadpoolctl import threadpool_limits
 
+    from runtime.logs import configure_logging
     from runtime.stop import Stop
-    from runtime.telemetry import configure_logging
 
     configure_logging(settings.log)
     stop = Stop(settings.consumer.shutdown_timeout_s)

@@ -26,7 +26,8 @@ from batch.job import Outcome, Progress, check_day
 from batch.runs import Run, Task
 from model.errors import DatabaseUnavailable
 from runtime.retry import Backoff
-from runtime.settings import BatchSettings, Settings
+from runtime.sections import BatchSettings
+from runtime.settings import Settings
 from runtime.stop import Stop
 from runtime.terminal import out, progress, table
 

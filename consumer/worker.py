@@ -30,11 +30,12 @@ from model.errors import MissingTopics, ModelError, StreamscoreError, WrongUsage
 from model.prediction import PredictionEncoder
 from runtime.clients import consumer_properties, open_consumer, open_producer, producer_properties
 from runtime.health import HealthServer
+from runtime.logs import configure_logging
 from runtime.reload import following, load_with
 from runtime.retry import Backoff
 from runtime.settings import Settings
 from runtime.stop import Stop
-from runtime.telemetry import Metrics, configure_logging
+from runtime.telemetry import Metrics
 from runtime.topics import dead_letter_topic, record_limits, require_topics
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from model.errors import SettingsError
-from runtime.settings import HealthSettings
+from runtime.sections import HealthSettings
 
 FIRST_PORT: Final = 9464
 _PORTS: Final = 100

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from model.errors import SettingsError
 from runtime.health import Condition, HealthServer
-from runtime.settings import HealthSettings
+from runtime.sections import HealthSettings
 
 
 class Probes:

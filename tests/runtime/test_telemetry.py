@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from runtime.settings import LogSettings
-from runtime.telemetry import LatencyHistogram, Metrics, configure_logging
+from runtime.logs import configure_logging
+from runtime.sections import LogSettings
+from runtime.telemetry import LatencyHistogram, Metrics
 
 SECRET = "geheim-8f2a"
 
