@@ -23,7 +23,8 @@ def document(served: Served, *, software: str, keys: bool) -> Schema:
         "components": {"schemas": schemas(examples.signature, examples.event_id_field)},
     }
     if keys:
-        scheme = {"type": "http", "scheme": "bearer", "description": "an API key"}
-        whole["components"]["securitySchemes"] = {"key": scheme}
-        whole["security"] = [{"key": []}]
+        bearer = {"type": "http", "scheme": "bearer", "description": "an API key"}
+        header = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+        whole["components"]["securitySchemes"] = {"key": bearer, "header": header}
+        whole["security"] = [{"key": []}, {"header": []}]
     return whole

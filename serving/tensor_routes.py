@@ -27,6 +27,7 @@ class TensorRoutes:
         """Every route of the protocol."""
         given = [
             Route("/v2", self._server, methods=["GET"]),
+            Route("/v2/", self._server, methods=["GET"]),  # as the protocol's OpenAPI file has it
             Route("/v2/health/live", self._live, methods=["GET"]),
             Route("/v2/health/ready", self._ready, methods=["GET"]),
         ]

@@ -15,11 +15,11 @@ import model
 from demo.flights import EVENT_FIELDS, FEATURES, december, events, load_flights
 from producer import Publisher
 from subscriber import Subscription
-from tests.serving.conftest import listening
-from tests.serving.local_desk import LocalDesk
+from tests.conftest import CommandLine
+from tests.serving.conftest import Started, started
 
 if TYPE_CHECKING:
-    from tests.conftest import CommandLine, Kafka
+    from tests.conftest import Kafka
 
 FLIGHTS = 10_000
 DAY = "2013-12-10"
@@ -101,26 +101,38 @@ def test_the_batch_answers_as_python_does(  # noqa: PLR0913, PLR0917 - fixtures
     assert found == by_api
 
 
-@pytest.mark.parametrize("shape", ["tensors", "records", "columns", "split", "csv"])
+@pytest.fixture(scope="module")
+def service(flight_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """`streamscore serve` with the model of flights."""
+    command_line = CommandLine(tmp_path_factory.mktemp("parity"))
+    try:
+        with started(command_line, flight_store, "--model", "flight-delay@champion") as running:
+            yield running
+    finally:
+        command_line.stop()
+
+
+@pytest.mark.parametrize("shape", ["events", "tensors", "records", "columns", "split", "csv"])
 def test_http_answers_as_python_does(
-    shape: str, flights: pd.DataFrame, by_api: Answers, flight_store: Path
+    shape: str, flights: pd.DataFrame, by_api: Answers, service: Started
 ) -> None:
     """Requests in, answers out: to the bit, in whichever shape the flights are sent."""
-    ask = {"tensors": by_tensors, "csv": by_csv}.get(shape, by_frames)
+    ask = {"events": by_events, "tensors": by_tensors, "csv": by_csv}.get(shape, by_frames)
     found: Answers = {}
-    desk = LocalDesk(model.load("flight-delay@champion", store=flight_store))
-    with (
-        listening(desk.app()) as url,
-        httpx.Client(base_url=url, timeout=DEADLINE_S, trust_env=False) as client,
-    ):
-        for chunk in chunks(flights):
-            ids = [str(event["id"]) for event in chunk]
-            predictions, version = ask(client, chunk, shape)
-            found |= {
-                name: (prediction, version)
-                for name, prediction in zip(ids, predictions, strict=True)
-            }
+    for chunk in chunks(flights):
+        predictions, version = ask(service.client, chunk, shape)
+        for event, prediction in zip(chunk, predictions, strict=True):
+            found[str(event["id"])] = (prediction, version)
     assert found == by_api
+
+
+def test_one_event_a_request_answers_as_python_does(
+    flights: pd.DataFrame, by_api: Answers, service: Started
+) -> None:
+    """One event in, one prediction out, by its own id: the small batch is scored as the large."""
+    for event in list(events(flights.head(200))):
+        answer = service.client.post("/predict", json=event).json()
+        assert (answer["prediction"], answer["version"]) == by_api[answer["id"]]
 
 
 def chunks(flights: pd.DataFrame) -> Iterator[list[dict[str, Any]]]:
@@ -128,6 +140,14 @@ def chunks(flights: pd.DataFrame) -> Iterator[list[dict[str, Any]]]:
     every = list(events(flights))
     for start in range(0, len(every), ROWS):
         yield every[start : start + ROWS]
+
+
+def by_events(client: httpx.Client, chunk: list[dict[str, Any]], _: str) -> tuple[list[float], str]:
+    """A list of events, as they stand on the topic."""
+    answers = client.post("/predict", json=chunk).json()
+    assert [each["id"] for each in answers] == [event["id"] for event in chunk]
+    (version,) = {each["version"] for each in answers}
+    return [each["prediction"] for each in answers], version
 
 
 def by_tensors(

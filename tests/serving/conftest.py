@@ -4,6 +4,7 @@ For annotations: `if TYPE_CHECKING: from tests.serving.conftest import Online`.
 """
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp
 
 import model as bundles
 from model.bundle import Model, load_model
+from tests.conftest import CommandLine
 from tests.serving.local_desk import LocalDesk
 
 DEADLINE_S = 30.0
@@ -118,3 +120,52 @@ def online(load: Callable[[str], Model]) -> Iterator[Callable[[str], Online]]:
             return Online(desk, running.enter_context(client), url, frozenset(routes))
 
         yield serve
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """`streamscore serve` in a process of its own."""
+
+    url: str
+    client: httpx.Client
+
+
+@contextlib.contextmanager
+def started(command_line: CommandLine, store: Path, *arguments: str) -> Iterator[Started]:
+    """Start `streamscore serve` on a free port of the loopback, and wait until it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {"STREAMSCORE_STORE": str(store), "STREAMSCORE_LOG__LEVEL": "warning"}
+    process = command_line.start("serve", *arguments, "--port", str(port), env=env)
+    url = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=url, timeout=DEADLINE_S, trust_env=False) as client:
+        deadline = time.monotonic() + DEADLINE_S
+        while not _is_ready(client):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                pytest.fail(f"it does not serve: {process.communicate()}")
+            time.sleep(0.02)
+        yield Started(url, client)
+
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def serving(
+    task_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Started]]:
+    """The real service for a model by its reference; one for all tests that only ask it."""
+    command_line = CommandLine(tmp_path_factory.mktemp("serving"))
+    with contextlib.ExitStack() as running:
+        running.callback(command_line.stop)
+        yield cache(
+            lambda reference: running.enter_context(
+                started(command_line, task_store, "--model", reference)
+            )
+        )

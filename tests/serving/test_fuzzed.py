@@ -22,9 +22,9 @@ from schemathesis.specs.openapi.checks import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.serving.conftest import Online
+    from tests.serving.conftest import Started
 
-    Serve = Callable[[str], Online]
+    Serve = Callable[[str], Started]
 
 CHECKS = [
     not_a_server_error,
@@ -38,29 +38,19 @@ EXAMPLES = 25  # for each route, each model and each way of drawing
 
 @pytest.mark.parametrize("reference", ["delay:1", "class", "outlier"])
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_nothing_breaks(reference: str, mode: GenerationMode, online: "Serve") -> None:
+def test_nothing_breaks(reference: str, mode: GenerationMode, serving: "Serve") -> None:
     """Given requests drawn from the document, or against it: each is answered as it says."""
-    served = online(reference)
-    schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
-    reached = set()
+    schema = schemathesis.openapi.from_url(f"{serving(reference).url}/openapi.json")
+    reached = 0
     for found in schema.get_all_operations():
         assert isinstance(found, Ok), found
         operation = found.ok()
-        route = f"{operation.method.upper()} {operation.path}"
-        if route not in served.routes:
-            continue
-        reached.add(route)
         if mode is GenerationMode.NEGATIVE and not operation.body:
             continue  # there is nothing to contradict
         statuses = sent(operation, mode)
-        if (
-            mode is GenerationMode.POSITIVE
-            and operation.method == "get"
-            and not operation.path_parameters
-        ):
-            assert statuses == {200}, route
-    # The front page only leads to another, and schemathesis leaves out what it has read.
-    assert reached == served.routes - {"GET /", "GET /openapi.json"}
+        reached += 1
+        assert mode is GenerationMode.NEGATIVE or 200 in statuses, operation.path
+    assert reached >= 4
 
 
 def sent(operation: Any, mode: GenerationMode) -> set[int]:
