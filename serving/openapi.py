@@ -4,7 +4,8 @@ Pure. It is written by hand rather than read from the handlers, for they take by
 is, the model's signature says. A test holds it against the routes that there are.
 """
 
-from serving.openapi_paths import TAGS, Served, paths
+from serving.access import OPEN_PATHS
+from serving.openapi_paths import TAGS, Served, paths, problem
 from serving.openapi_schemas import Schema, schemas
 
 
@@ -27,4 +28,14 @@ def document(served: Served, *, software: str, keys: bool) -> Schema:
         header = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
         whole["components"]["securitySchemes"] = {"key": bearer, "header": header}
         whole["security"] = [{"key": []}, {"header": []}]
+        _tell_of_keys(whole["paths"])
     return whole
+
+
+def _tell_of_keys(told: Schema) -> None:
+    for path, item in told.items():
+        for operation in (item[method] for method in ("get", "post") if method in item):
+            if path in OPEN_PATHS:
+                operation["security"] = []
+            else:
+                operation["responses"]["401"] = problem(401)

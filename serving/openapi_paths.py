@@ -20,18 +20,14 @@ _PROBLEMS: Final = {
     400: "the request cannot be read: the message says where and why",
     401: "no API key, or none of ours",
     404: "no such model or version is served here",
-    405: "not by this method",
     408: "the request came too slowly",
-    411: "the length of the body is missing",
     413: "the body is too large, or has too many rows",
     415: "the body is of a content type that is not read here",
     422: "the model does not accept the event: the message names the field",
-    431: "the headers are too large",
-    500: "a defect of the server: its log has the request id",
     503: "too much at once, or not ready: try again after as many seconds as Retry-After says",
     504: "not answered within the deadline",
 }
-_SCORING: Final = (400, 401, 408, 413, 415, 422, 503, 504)
+_SCORING: Final = (400, 408, 413, 415, 422, 503, 504)
 _JSON: Final = "application/json"
 
 
@@ -58,11 +54,14 @@ def paths(served: Served) -> Schema:
 def _operation(
     tag: str, name: str, summary: str, answer: Schema, problems: tuple[int, ...], **more: object
 ) -> Schema:
-    responses = {"200": answer}
-    for status in problems:
-        problem = {"application/problem+json": {"schema": ref("Problem")}}
-        responses[str(status)] = {"description": _PROBLEMS[status], "content": problem}
+    responses = {"200": answer, **{str(status): problem(status) for status in problems}}
     return {"tags": [tag], "operationId": name, "summary": summary, "responses": responses, **more}
+
+
+def problem(status: int) -> Schema:
+    """The answer with a status that is not 200."""
+    content = {"application/problem+json": {"schema": ref("Problem")}}
+    return {"description": _PROBLEMS[status], "content": content}
 
 
 def _json(description: str, schema: Schema) -> Schema:
@@ -113,9 +112,9 @@ def _tensors(served: Served) -> Schema:
         ("/v2/models/{model_name}", "v2_model", [model]),
         ("/v2/models/{model_name}/versions/{model_version}", "v2_version", [model, version]),
     ):
-        given[root] = _get(tag, name, "Model metadata", "ModelMetadata", 401, 404)
+        given[root] = _get(tag, name, "Model metadata", "ModelMetadata", 404)
         ready = _json("it is", ref("ModelReady"))
-        given[f"{root}/ready"] = _probe(tag, f"{name}_ready", "Model ready", ready, 401, 404)
+        given[f"{root}/ready"] = _probe(tag, f"{name}_ready", "Model ready", ready, 404)
         infer = _operation(
             *(tag, f"{name}_infer", "Inference"),
             _json("a tensor for each output", ref("InferenceResponse")),
@@ -147,16 +146,16 @@ def _invocations(served: Served) -> Schema:
         "/invocations": {"post": score},
         "/ping": _probe(tag, "ping", "Health", ready),
         "/health": _probe(tag, "health", "Health", ready),
-        "/version": {"get": _operation(tag, "version", "Version", _text("of Streamscore"), (401,))},
+        "/version": {"get": _operation(tag, "version", "Version", _text("of Streamscore"), ())},
     }
 
 
 def _models(served: Served) -> Schema:
-    details = _get("Models", "model", "A model: card, signature, schemas", "ModelDetails", 401, 404)
+    details = _get("Models", "model", "A model: card, signature, schemas", "ModelDetails", 404)
     details["parameters"] = [_parameter("name", served.name)]
     page = {"description": "the page", "content": {"text/html": {"schema": {"type": "string"}}}}
     return {
-        "/models": _get("Models", "models", "The models that are served", "Models", 401),
+        "/models": _get("Models", "models", "The models that are served", "Models"),
         "/models/{name}": details,
         "/docs": {"get": _operation("Models", "docs", "A page to try requests", page, ())},
         "/openapi.json": _get("Models", "openapi", "This document", "Document"),
@@ -166,7 +165,7 @@ def _models(served: Served) -> Schema:
 def _operations() -> Schema:
     tag: Final = "Operations"
     condition = _json("it is", ref("Condition"))
-    figures = _operation(tag, "metrics", "Figures for Prometheus", _text("figures"), (401,))
+    figures = _operation(tag, "metrics", "Figures for Prometheus", _text("figures"), ())
     return {
         "/livez": _probe(tag, "livez", "Whether it is alive", condition),
         "/readyz": _probe(tag, "readyz", "Whether it is ready", condition),

@@ -131,12 +131,14 @@ class Started:
 
 
 @contextlib.contextmanager
-def started(command_line: CommandLine, store: Path, *arguments: str) -> Iterator[Started]:
+def started(
+    command_line: CommandLine, store: Path, *arguments: str, **settings: str
+) -> Iterator[Started]:
     """Start `streamscore serve` on a free port of the loopback, and wait until it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = {"STREAMSCORE_STORE": str(store), "STREAMSCORE_LOG__LEVEL": "warning"}
+    env = {"STREAMSCORE_STORE": str(store), "STREAMSCORE_LOG__LEVEL": "warning", **settings}
     process = command_line.start("serve", *arguments, "--port", str(port), env=env)
     url = f"http://127.0.0.1:{port}"
     with httpx.Client(base_url=url, timeout=DEADLINE_S, trust_env=False) as client:

@@ -4,14 +4,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
+from serving.access import new_key
+from tests.serving.conftest import started
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.conftest import CommandLine
     from tests.serving.conftest import Started
 
     Serve = Callable[[str], Started]
@@ -121,26 +126,23 @@ def test_text_stays_text(page: Page, serving: "Serve") -> None:
     assert [each for each in said if "400" not in each] == []
 
 
-def test_a_key_is_sent_where_one_is_asked_for(page: Page, serving: "Serve") -> None:
-    """Given a server with API keys: the page asks for one, and sends it with each request."""
-    served = serving("line")
-    seen: list[str | None] = []
-
-    def guarded(route: Route) -> None:
-        seen.append(route.request.headers.get("authorization"))
-        if seen[-1] is None:
-            route.fulfill(status=401, body="{}", content_type="application/problem+json")
-        else:
-            route.continue_()
-
-    page.route("**/openapi.json", guarded)
-    page.goto(f"{served.url}/docs")
-    key = page.get_by_label("API key")
-    expect(key).to_be_visible()
-    key.fill("s3cret")
-    key.press("Tab")
-    expect(page.locator("[data-route]").first).to_be_visible()
-    assert seen == [None, "Bearer s3cret"]
+def test_a_key_is_sent_where_one_is_asked_for(
+    page: Page, task_store: Path, streamscore: "CommandLine"
+) -> None:
+    """Given a service with API keys: the page asks for one, and sends it with each request."""
+    key, kept = new_key()
+    settings = {"STREAMSCORE_SERVING__API_KEYS": kept}
+    with started(streamscore, task_store, "--model", "line", **settings) as served:
+        page.goto(f"{served.url}/docs")
+        field = page.get_by_label("API key")
+        expect(field).to_be_visible()
+        field.fill(key)
+        field.press("Enter")
+        answered_ok(sections(page)["POST /predict"])
+        field.fill("another")
+        section = page.locator('[data-route="GET /models"]')
+        section.get_by_role("button", name="Send").click()
+        expect(section.locator(".answer .bad")).to_have_text("401 Unauthorized")
 
 
 def test_the_page_runs_nothing_but_its_own(serving: "Serve") -> None:

@@ -77,9 +77,15 @@ def test_every_operation_is_told_of(examples: Examples) -> None:
 
 
 def test_keys_are_asked_for_where_there_are_some(examples: Examples) -> None:
-    """Given a server with API keys: the document says so; without, it does not."""
-    assert whole(examples)["security"] == [{"key": []}, {"header": []}]
-    assert "security" not in whole(examples, keys=False)
+    """Given a server with API keys: the document says where one is needed; without, nowhere."""
+    keyed, plain = whole(examples), whole(examples, keys=False)
+    assert keyed["security"] == [{"key": []}, {"header": []}]
+    told = operations(keyed)
+    assert "401" in told["post /predict"]["responses"]
+    assert told["get /readyz"]["security"] == []
+    assert all(("401" in each["responses"]) != ("security" in each) for each in told.values())
+    assert "security" not in plain
+    assert all("401" not in each["responses"] for each in operations(plain).values())
 
 
 def test_examples_are_what_their_schema_says(examples: Examples) -> None:
