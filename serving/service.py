@@ -4,12 +4,10 @@
 access hold for all of them. How events are scored is serving/batching.py.
 """
 
-import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Final
@@ -29,32 +27,20 @@ from model.rejection import Rejection
 from runtime.sections import ServingSettings
 from runtime.telemetry import ServingMetrics
 from serving.access import OPEN_PATHS, given_key, is_known
+from serving.asked import Asked, Message, Receive, Scope, read_body, require_json
 from serving.batching import Answer, Batcher, Overloaded, TooLate
 from serving.desk import Answered, json_response
 from serving.problems import Headers, of_event, problem, response, too_much
 
 _log = structlog.get_logger("streamscore.serving")
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Reply = tuple[int, Headers, bytes]
 Publish = Callable[[Sequence[bytes], Sequence[str], Sequence[tuple[str, bytes]]], None]
 
 _JSON: Final = (b"content-type", b"application/json")
-_TRACE: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _NO_ROUTE: Final = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request: its own id, its headers, and the trace that it belongs to."""
-
-    name: str
-    headers: Mapping[bytes, bytes]
-    trace: Headers
 
 
 _asked: ContextVar[Asked] = ContextVar("asked")
@@ -117,7 +103,7 @@ class Service:
         """Answer one request."""
         began = time.perf_counter()
         self._metrics.in_flight.inc()
-        asked = self._of(scope)
+        asked = Asked.of(scope, f"{self._names}{next(self._numbers):x}")
         route = scope["path"] if scope["path"] == "/predict" else _NO_ROUTE
         try:
             try:
@@ -133,22 +119,12 @@ class Service:
                 _log.exception("request_failed", request=asked.name, route=route)
                 said = f"something went wrong here; the log has it as request {asked.name}"
                 status, headers, body = response(500, problem(500, said))
-            await _answer(send, status, [*headers, *self._own(asked)], body)
+            await _answer(
+                send, status, [*headers, (b"x-request-id", asked.name.encode()), *asked.trace], body
+            )
         finally:
             self._metrics.in_flight.dec()
         self._count(route, status, time.perf_counter() - began)
-
-    def _of(self, scope: Scope) -> Asked:
-        headers = dict(scope["headers"])
-        trace: Headers = []
-        parent = headers.get(b"traceparent")
-        if parent is not None and _TRACE.fullmatch(parent):
-            names = (b"traceparent", b"tracestate")
-            trace = [(name, headers[name]) for name in names if name in headers]
-        return Asked(f"{self._names}{next(self._numbers):x}", headers, trace)
-
-    def _own(self, asked: Asked) -> Headers:
-        return [(b"x-request-id", asked.name.encode()), *asked.trace]
 
     def _require_key(self, path: str, headers: Mapping[bytes, bytes]) -> None:
         known = self._settings.api_keys
@@ -160,10 +136,8 @@ class Service:
             raise HTTPException(401, said, {"www-authenticate": 'Bearer realm="streamscore"'})
 
     async def _predict(self, asked: Asked, receive: Receive) -> Reply:
-        kind = asked.headers.get(b"content-type")
-        if kind not in (None, b"application/json") and not _is_json(kind or b""):
-            raise HTTPException(415, "the content type must be application/json, in UTF-8")
-        body = await self._read(asked, receive)
+        require_json(asked)
+        body = await read_body(asked, receive, self._settings.max_body_bytes)
         if body.lstrip(b" \t\r\n")[:1] != b"[":
             batch, start, _ = await self._scored(asked, [body])
             result = batch.results[start]
@@ -212,30 +186,9 @@ class Service:
             headers = [(name.decode(), value) for name, value in asked.trace]
             self._publish(predictions, ids, headers)
 
-    async def _read(self, asked: Asked, receive: Receive) -> bytes:
-        """The body, refused as soon as it is too large."""
-        most = self._settings.max_body_bytes
-        length = asked.headers.get(b"content-length")
-        if length is not None and length.isdigit() and int(length) > most:
-            raise _too_large(most)
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            return body
-        parts, size = [body], len(body)
-        while message.get("more_body", False):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise HTTPException(400, "the client went away")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > most:
-                raise _too_large(most)
-        return b"".join(parts)
-
     async def body(self, request: Request) -> bytes:
         """A request's body, within its limits (for serving/desk.py)."""
-        return await self._read(_asked.get(), request.receive)
+        return await read_body(_asked.get(), request.receive, self._settings.max_body_bytes)
 
     async def answer(self, events: Sequence[bytes]) -> Answered:
         """The answers to events, in order (for serving/desk.py)."""
@@ -314,17 +267,6 @@ def _refusal(error: HTTPException) -> Reply:
 
 def _in_list(result: bytes | Rejection) -> bytes:
     return orjson.dumps(of_event(result)) if isinstance(result, Rejection) else result
-
-
-def _too_large(most: int) -> HTTPException:
-    said = f"the body has more than {most:,} bytes: send fewer events at once"
-    return HTTPException(413, said, {"connection": "close"})  # the rest of it is not read
-
-
-def _is_json(kind: bytes) -> bool:
-    name, _, parameters = kind.lower().partition(b";")
-    charset = parameters.strip().replace(b'"', b"")
-    return name.strip() == b"application/json" and charset in (b"", b"charset=utf-8")
 
 
 def _cause(error: Exception) -> str:
