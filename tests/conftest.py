@@ -10,6 +10,7 @@ For annotations: `if TYPE_CHECKING: from tests.conftest import CommandLine, Kafk
 import contextlib
 import gc
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -36,6 +37,8 @@ hypothesis_settings.load_profile("untimed")
 
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
+
+    import model.store as model_store
 
 GIVEN_BROKER = "STREAMSCORE_TEST_BOOTSTRAP_SERVERS"
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
@@ -270,3 +273,37 @@ def flight_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         nullable=dict.fromkeys(WEATHER, True),
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def changing_flight_store(
+    flight_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> "model_store.Store":
+    """A store with two flight models that answer differently, and a third that is broken."""
+    import model  # noqa: PLC0415 - as above
+    from demo.flights import (  # noqa: PLC0415 - as above
+        FEATURES,
+        MODEL,
+        WEATHER,
+        fit,
+        load_flights,
+        training,
+    )
+
+    folder = tmp_path_factory.mktemp("changing-store") / "models"
+    shutil.copytree(flight_store, folder)
+    flights = training(load_flights()).sample(3_000, random_state=7)
+    estimator, nullable = fit(flights), dict.fromkeys(WEATHER, True)
+    for _ in range(2):
+        sample = flights[list(FEATURES)].head(500)
+        model.save(estimator, sample, name=MODEL, store=folder, nullable=nullable)
+    broken = folder / MODEL / "3" / "model.skops"
+    broken.write_bytes(broken.read_bytes()[:-1])
+    return model.Store(folder)
+
+
+@pytest.fixture
+def moving_store(changing_flight_store: "model_store.Store") -> "model_store.Store":
+    """The above, for a test that moves the champion: it begins at version 1."""
+    changing_flight_store.promote("flight-delay", "1", "champion")
+    return changing_flight_store

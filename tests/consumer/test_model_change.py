@@ -2,12 +2,11 @@
 
 import json
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import groupby, islice
-from pathlib import Path
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,7 @@ import pytest
 import model
 from consumer.following import Following
 from consumer.records import Batch, Outgoing, Tally
-from demo.flights import (
-    FEATURES,
-    MODEL,
-    WEATHER,
-    december_events,
-    fit,
-    load_flights,
-    training,
-)
+from demo.flights import MODEL, december_events, load_flights
 from runtime.dead_letter import read_headers
 
 EVENTS = 20_000
@@ -42,33 +33,11 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def two_versions(flight_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two versions that answer differently, and a third one that is broken."""
-    folder = tmp_path_factory.mktemp("two-versions") / "models"
-    shutil.copytree(flight_store, folder)
-    flights = training(load_flights()).sample(3_000, random_state=7)
-    for version in ("2", "3"):
-        saved = model.save(
-            fit(flights),
-            flights[list(FEATURES)].head(500),
-            name=MODEL,
-            store=folder,
-            nullable=dict.fromkeys(WEATHER, True),
-        )
-        assert saved == f"{MODEL}:{version}"
-    broken = folder / MODEL / "3" / "model.skops"
-    broken.write_bytes(broken.read_bytes()[:-1])
-    return folder
-
-
 @pytest.fixture
-def moving(two_versions: Path, services: Any) -> model.Store:
-    """The services' store, with version 1 as the champion."""
-    services.store = two_versions
-    store = model.Store(two_versions)
-    store.promote(MODEL, "1", "champion")
-    return store
+def moving(moving_store: model.Store, services: Any) -> model.Store:
+    """The store of the services, which may change."""
+    services.store = moving_store.path
+    return moving_store
 
 
 class Sender(threading.Thread):
@@ -159,8 +128,8 @@ def test_events_flow_while_the_alias_moves(
 ) -> None:
     """Each event once, in order, with its version's own answer; a broken version changes nothing.
 
-    The versions of a partition stand in the order in which the alias came to them, in batches of
-    one version; dead letters name theirs, too.
+    Versions follow each other as the alias came to them, in batches of one version; dead letters
+    name theirs, too.
     """
     flow = sender.flow
     service = services.start(
@@ -197,9 +166,12 @@ def test_events_flow_while_the_alias_moves(
         there = [answer for answer in answers if answer["source"]["partition"] == partition]
         offsets = [answer["source"]["offset"] for answer in there]
         assert offsets == sorted(offsets)
-        assert [key for key, _ in groupby(there, lambda answer: answer["version"])] == list("1212")
+        # A backlog comes a partition at a time: one may have no event in the time of a version.
+        assert versions_of(there) in "1212"
         batches = {(answer["scored_at"], answer["version"]) for answer in there}
         assert len(batches) == len({scored_at for scored_at, _ in batches})
+    if count == 1:
+        assert versions_of(sorted(answers, key=itemgetter("scored_at"))) == "1212"
     frame = pd.DataFrame(sender.flights)
     for version in ("1", "2"):
         loaded = model.load(f"{MODEL}:{version}", store=moving.path)
@@ -207,6 +179,11 @@ def test_events_flow_while_the_alias_moves(
         own = [answer for answer in answers if answer["version"] == version]
         at = [int(answer["id"]) % GOOD for answer in own]
         assert np.array_equal([answer["prediction"] for answer in own], expected[at])
+
+
+def versions_of(answers: list[dict[str, Any]]) -> str:
+    """The versions as they follow each other."""
+    return "".join(version for version, _ in groupby(answers, itemgetter("version")))
 
 
 def test_a_fixed_version_stays(
