@@ -101,7 +101,7 @@ def test_a_gap_and_the_rejections_are_seen(settings: Settings) -> None:
 
     assert f"{GAP:%a %-d %b}" in text
     assert "no run" in text
-    assert "3 rows were rejected (1.0%)." in text
+    assert "3 rows were rejected (1.0%, within the limit of 1%)." in text
 
 
 def test_the_command_writes_the_page(settings: Settings, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_command_writes_the_page(settings: Settings, tmp_path: Path) -> None
     assert made.returncode == 0, made.stderr
     file = tmp_path / f"streamscore-report-regression-{DAY}.html"
     assert made.stdout.splitlines()[-1] == file.name
-    assert "better than the mean" in file.read_text(encoding="utf-8")
+    assert "better than naive" in file.read_text(encoding="utf-8")
     assert absent.returncode == 1
     assert f"no model has scored {GAP}" in absent.stderr
 
