@@ -126,7 +126,8 @@ class Selection:
                 return _Value(probability(label), is_text=False)
             case ast.Name(id=name):
                 near = get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
-                mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(_FIELDS)}"
+                meant = f"did you mean {near[0]}? There" if near else "there"
+                mend = f"{meant} are {', '.join(_FIELDS)}"
                 raise self.written.refusal(node, f"a prediction has no field {name!r}: {mend}")
             case _:
                 raise self.written.refusal(node, "this is no part of a condition on predictions")

@@ -8,7 +8,7 @@ Around it is the language of runtime/expressions.py, inside of `share(…)`, `co
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -75,12 +75,18 @@ class Alert:
         """Whether it reckons with a day that is not complete."""
         return "complete" in self._condition.names
 
-    def find(self, connection: Connection, ran: Sequence[Ran]) -> Finding:
+    def find(
+        self, connection: Connection, ran: Sequence[Ran], labels: Sequence[str] = ()
+    ) -> Finding:
         """Ask the database about a day's runs, of which there is at least one.
 
+        `labels` are all that the model may answer, empty where that is not known but from its
+        probabilities.
         Raises WrongUsage where the condition could never hold of this model's predictions.
         """
         has = answered(connection, ran)
+        if labels and not has.knows_all:
+            has = replace(has, labels=tuple(labels), knows_all=True)
         require_known(self._written, self._tree, _MEASURES, self._selection.looked_at, has)
         figures = _figures(ran) | self._measured(connection, ran)
         if "usual_rows" in self._condition.names:

@@ -10,13 +10,12 @@ from functools import reduce
 
 from batch.found import Ran
 from batch.report.drifting import Drift, drifts_of
-from batch.report.measured import Measured
+from batch.report.measured import MEDIAN, Measured
 from batch.report.quality import Quality
 from batch.report.verdict import Finding, findings
 from model.profile import NumberCounts, Profile, Segment, TextCounts, from_json, merged
 
 DAYS_BEFORE = 7
-MEDIAN = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ Every statement gives a bounded number of rows, however many predictions there a
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from sqlalchemy import Connection, case, func, select
 from sqlalchemy.sql.elements import ColumnElement
@@ -19,7 +20,8 @@ from batch.selection import probability
 from batch.tables import predictions
 from model.profile import NumberCounts, Profile, TextCounts
 
-SHOWN: Final = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)  # the quantiles that a page tells
+MEDIAN: Final = 0.5
+SHOWN: Final = (0.0, 0.05, 0.25, MEDIAN, 0.75, 0.95, 1.0)  # the quantiles that a page tells
 _OUTERMOST: Final = (0.005, 0.995)  # between them are bins of equal width
 _BINS: Final = 40
 _MOST_LABELS: Final = 20
@@ -40,13 +42,30 @@ class Measured:
     quantiles: Mapping[float, float] = field(default_factory=dict)
 
 
-def measure(
-    connection: Connection, ran: Sequence[Ran], profile: Profile | None, shares: Sequence[float]
-) -> Measured:
+def measure(connection: Connection, ran: Sequence[Ran], profile: Profile | None) -> Measured:
     """Measure the predictions of a day's runs, of which there is at least one.
 
     What their profile has counted is not counted again, if it has counted all of them.
     """
+    known, day = _known(connection, ran, profile)
+    if day is None or known.number is None:
+        return known
+    number = known.number if known.number.edges else day.bins(known.number)
+    return replace(known, number=number, quantiles=day.quantiles(sum(number.counts), SHOWN))
+
+
+def measure_level(connection: Connection, ran: Sequence[Ran], profile: Profile | None) -> Measured:
+    """The same for a day of which no picture is wanted: of the quantiles the median alone."""
+    known, day = _known(connection, ran, profile)
+    if day is None or known.number is None:
+        return known
+    return replace(known, quantiles=day.quantiles(sum(known.number.counts), (MEDIAN,)))
+
+
+def _known(
+    connection: Connection, ran: Sequence[Ran], profile: Profile | None
+) -> tuple[Measured, "_Day | None"]:
+    """What need not be sorted, and what can be asked for more; None where there is no number."""
     scored = sum(each.rows_scored for each in ran)
     counted = profile if profile is not None and profile.scored == scored else None
     there = answered(connection, ran)
@@ -57,12 +76,9 @@ def measure(
         labels = _labels(connection, ran)
     name = number.name if number else _number_name(there)
     if name is None or not there.fields:
-        return Measured(task, number, labels)
+        return Measured(task, number, labels), None
     day = _Day(connection, _figure(name), of_runs(ran))
-    if number is None or not number.edges:
-        number = day.bins(name)
-    count = sum(number.counts)
-    return Measured(task, number, labels, day.quantiles(count, shares))
+    return Measured(task, number or day.whole(name), labels), day
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +105,26 @@ class _Day:
                 found[share] = low + (high - low) * (place_of - math.floor(place_of))
         return found
 
-    def bins(self, name: str) -> NumberCounts:
-        """The number in bins of equal width of its own."""
+    def whole(self, name: str) -> NumberCounts:
+        """The number in one bin."""
         figure = self.figure
         asked = (func.count(figure), func.sum(figure), func.min(figure), func.max(figure))
         count, total, least, most = self.connection.execute(select(*asked).where(*self.where)).one()
-        number = NumberCounts(name, [], [], None, [count or 0], 0, total, None, least, most)
-        ends = self.quantiles(number.counts[0], _OUTERMOST)
+        return NumberCounts(name, [], [], None, [count], 0, total, None, least, most)
+
+    def bins(self, number: NumberCounts) -> NumberCounts:
+        """The number in bins of equal width of the day's own."""
+        figure, count = self.figure, sum(number.counts)
+        ends = self.quantiles(count, _OUTERMOST)
         if len(ends) < len(_OUTERMOST):
             return number
         low, high = ends.values()
         edges = np.unique(np.linspace(low, high, _BINS - 1)).tolist()
         upto = [func.sum(case((figure <= edge, 1), else_=0)) for edge in edges]
         sums = self.connection.execute(select(*upto).where(*self.where)).one()
-        ordered = [0, *(int(each or 0) for each in sums), number.counts[0]]
+        ordered = [0, *(int(each or 0) for each in sums), count]
         counts = [max(high - low, 0) for low, high in pairwise(ordered)]
-        return NumberCounts(name, edges, [], None, counts, 0, total, None, least, most)
+        return msgspec.structs.replace(number, edges=edges, counts=counts)
 
 
 def _labels(connection: Connection, ran: Sequence[Ran]) -> TextCounts:

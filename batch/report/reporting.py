@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from batch.assembly import day_window, open_source, open_target
+from batch.bundled import card_of, signature_of
 from batch.found import Ran, find_model, find_runs
 from batch.report.figures import (
     DAYS_BEFORE,
-    MEDIAN,
     Parts,
     Report,
     SegmentFigures,
@@ -20,13 +20,9 @@ from batch.report.figures import (
     label_to_act_on,
 )
 from batch.report.lookup import Advance, Measuring, Outcomes, can_be_measured, look_up
-from batch.report.measured import SHOWN, Measured, measure
+from batch.report.measured import Measured, measure, measure_level
 from batch.report.quality import Naive, Quality
 from batch.report.segmenting import Segmenting
-from model.bundle_files import CARD, SIGNATURE, read_json
-from model.errors import ModelError
-from model.signature import Signature
-from model.store import Store
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,8 +62,8 @@ def _measured(connection: "Connection", ran: Sequence[Ran], day: date) -> dict[d
     found = {}
     for each in {run.day for run in ran}:
         runs = [run for run in ran if run.day == each]
-        shares = SHOWN if each == day else (MEDIAN,)
-        found[each] = measure(connection, runs, day_profile(runs), shares)
+        measuring = measure if each == day else measure_level
+        found[each] = measuring(connection, runs, day_profile(runs))
     return found
 
 
@@ -84,7 +80,7 @@ def _segments(
         return (), ""
     if settings.batch.source is None:
         return (), f"{_NOT_COUNTED} To count them from the source, name it (--source, --table)."
-    signature = _signature(settings, first)
+    signature = signature_of(settings, first)
     if signature is None:
         return (), f"{_NOT_COUNTED} The store has not the bundle that tells the features (--store)."
     source = open_source(settings)
@@ -125,15 +121,15 @@ def _quality(
         return Quality(why_not=f"These days were not scored from {source.label} of that source.")
     days = sorted({each.day for each in ran})
     windows = [day_window(settings, each) for each in days]
-    card = _card(settings, ran[-1])
-    measuring = Measuring(connection, ran, Outcomes(source, column), label, _naive(card))
+    card = card_of(settings, ran[-1])
+    measuring = Measuring(connection, ran, Outcomes(source, column), label, naive_of(card))
     metrics = card.get("metrics")
     given = metrics.items() if isinstance(metrics, dict) else ()
     promised = {str(name): value for name, value in given if isinstance(value, int | float)}
     return replace(measuring.quality(windows, bar), promised=promised)
 
 
-def _naive(card: Mapping[str, Any]) -> Naive:
+def naive_of(card: Mapping[str, Any]) -> Naive:
     """The card's, as model/train.py writes it; an empty one where it has none."""
     training = card.get("training")
     baseline = training.get("baseline") if isinstance(training, dict) else None
@@ -147,21 +143,3 @@ def _renamed(baseline: object) -> object:
     if not isinstance(baseline, dict):
         return {}
     return {"number": baseline.get("prediction"), "shares": baseline.get("shares")}
-
-
-def _card(settings: Settings, ran: Ran) -> dict[str, Any]:
-    """The bundle's card; empty where the store has not that version."""
-    return _read(settings, ran, CARD)
-
-
-def _signature(settings: Settings, ran: Ran) -> Signature | None:
-    found = _read(settings, ran, SIGNATURE)
-    return Signature.from_dict(found) if found else None
-
-
-def _read(settings: Settings, ran: Ran, name: str) -> dict[str, Any]:
-    try:
-        path = Store(settings.store).resolve(f"{ran.model}:{ran.version}").path
-        return read_json(path, name)
-    except ModelError:
-        return {}
