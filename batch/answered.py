@@ -54,13 +54,12 @@ def answered(connection: Connection, ran: Sequence[Ran]) -> Answered:
     filled = select(*(func.count(table[name]) for name in asked)).where(*of_day)
     counts = connection.execute(filled).one()
     fields = [name for name, count in zip(asked, counts, strict=True) if count]
+    if "label" not in fields:
+        return Answered(tuple(fields), (), knows_all=False)
     some = select(table.probabilities).where(*of_day, table.label.is_not(None)).limit(1)
     probabilities: Any = connection.execute(some).scalar_one_or_none()
     if probabilities:
         return Answered((*fields, "probabilities"), tuple(sorted(probabilities)), knows_all=True)
-    labels: list[str] = []
-    if "label" in fields:
-        distinct = select(table.label).where(*of_day, table.label.is_not(None)).distinct()
-        ordered = distinct.order_by(table.label).limit(_MOST_LABELS)
-        labels = list(connection.execute(ordered).scalars())
+    distinct = select(table.label).where(*of_day, table.label.is_not(None)).distinct()
+    labels = connection.execute(distinct.order_by(table.label).limit(_MOST_LABELS)).scalars()
     return Answered(tuple(fields), tuple(labels), knows_all=False)

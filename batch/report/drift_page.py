@@ -67,7 +67,7 @@ def _moved(drift: Drift) -> str:
         return f"missing {percent(missing / total)}" if missing and total else ""
     there = sum(counts.counts)
     mean = counts.total / there if there and counts.total is not None else None
-    parts = [f"{number(counts.expected_mean)} → {number(mean)}"] if mean is not None else []
+    parts = [f"mean {number(counts.expected_mean)} → {number(mean)}"] if mean is not None else []
     total = there + counts.missing
     now = counts.missing / total if total else 0.0
     if abs(now - counts.expected[-1]) >= _WORTH_TELLING:
@@ -82,14 +82,17 @@ def _drift_picture(drift: Drift) -> str:
         tallies = [*counts.counts, counts.missing]
     else:
         names, tallies = [*counts.categories, "all others", "missing"], counts.counts
-    kept = [place for place, count in enumerate(tallies) if count or counts.expected[place] > 0][
-        :_MOST_BARS
-    ]
+    expected, beside = drift.before or counts.expected, pictures.BUNDLED
+    if drift.before is not None:
+        beside = "the days before"
+    there = [place for place, count in enumerate(tallies) if count or expected[place] > 0]
+    kept = there[:_MOST_BARS]
     return pictures.categories(
         [names[place] for place in kept],
         [tallies[place] for place in kept],
-        [counts.expected[place] for place in kept],
+        [expected[place] for place in kept],
         drift.name,
+        beside,
     )
 
 

@@ -43,6 +43,7 @@ class Drift:
     usual: float
     few_values: bool
     counts: NumberCounts | TextCounts
+    before: tuple[float, ...] | None  # the shares of those days
 
     @property
     def limit(self) -> float:
@@ -118,17 +119,21 @@ def _drift(part: NumberCounts | TextCounts, earlier: Sequence[list[int]]) -> Dri
     index = population_stability(part.expected, counts)
     if index is None:
         return None
-    lately, usual = None, 0.0
+    lately, usual, before = None, 0.0, None
     if len(earlier) >= LEAST_DAYS:
-        lately = _between(earlier, counts)
+        lately, before = _between(earlier, counts), tuple(_shares(earlier))
         rest = ([*earlier[:place], *earlier[place + 1 :]] for place in range(len(earlier)))
         usual = max(_between(others, day) for others, day in zip(rest, earlier, strict=True))
     few = sum(share > 0 for share in part.expected) < FEW_VALUES
-    return Drift(part.name, index, lately, usual, few, part)
+    return Drift(part.name, index, lately, usual, few, part, before)
 
 
 def _between(days: Sequence[list[int]], day: list[int]) -> float:
-    """From all those days together, each counting as its rows do."""
+    return population_stability(_shares(days), day) or 0.0
+
+
+def _shares(days: Sequence[list[int]]) -> list[float]:
+    """Of all those days together, each counting as its rows do."""
     whole = [sum(bin_of) for bin_of in zip(*days, strict=True)]
     rows = sum(whole)
-    return population_stability([count / rows for count in whole], day) or 0.0
+    return [count / rows for count in whole]

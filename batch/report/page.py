@@ -14,7 +14,8 @@ from batch.found import Ran
 from batch.report import pictures
 from batch.report.drift_page import drift_of
 from batch.report.figures import DayFigures, Report, SegmentFigures, label_share
-from batch.report.text import number, percent, seconds
+from batch.report.quality import QualityRow
+from batch.report.text import figure, number, percent, seconds
 from batch.report.verdict import Tone, worst
 from model.profile import NumberCounts, TextCounts
 
@@ -121,7 +122,10 @@ def _predictions(report: Report) -> dict[str, Any]:
 def _beside(counts: NumberCounts | TextCounts | None) -> str:
     if counts is None or not counts.expected:
         return "This day alone: the bundle has no baseline to show beside it."
-    return "This day (bars) beside the model's answers to the data that it was bundled with."
+    return (
+        "This day (bars) beside the model's answers to the data that it was bundled with. The "
+        "outermost bars hold all that lies beyond."
+    )
 
 
 def _days(report: Report) -> dict[str, Any]:
@@ -238,8 +242,8 @@ def _quality(report: Report) -> dict[str, Any]:
     return {
         "quality": [
             {"day": f"{row.day:%a %-d %b}", "version": row.version}
-            | {"known": f"{row.known:,} of {row.scored:,} known"}
-            | {"values": [number(row.figures.get(name)) for name in names]}
+            | {"known": _known(row)}
+            | {"values": [figure(row.figures.get(name)) for name in names]}
             for row in reversed(quality.rows)
         ],
         "quality_columns": names,
@@ -249,6 +253,10 @@ def _quality(report: Report) -> dict[str, Any]:
         "calibration": drawn,
         "no_quality": quality.why_not,
     }
+
+
+def _known(row: QualityRow) -> str:
+    return "all known" if row.known == row.scored else f"{row.known:,} of {row.scored:,} known"
 
 
 _ORDER: Final = (

@@ -239,7 +239,7 @@ def test_labels_without_probabilities_are_those_of_the_bundle(classification: Se
 
         assert alert.find(connection, ran, ("late", "lost", "on time")).holds is True
         assert alert.find(connection, ran).holds is True
-        with pytest.raises(WrongUsage, match="no label 'lost': .* are 'late', 'on time'"):
+        with pytest.raises(WrongUsage, match=r"no label 'lost': .* are 'late', 'on time'"):
             alert.find(connection, ran, labels_of(classification, ran[0]))
         connection.rollback()
 

@@ -12,7 +12,7 @@ import pytest
 from batch.report import pictures
 from batch.report.page import render
 from batch.report.reporting import Wanted, make_report
-from batch.report.text import compact, number, percent, seconds
+from batch.report.text import compact, figure, number, percent, seconds
 from runtime.settings import Settings
 from tests.batch.filled import DAY, GAP, HOSTILE, HOSTILE_ID, Nobody, fill
 
@@ -133,6 +133,9 @@ def test_numbers_are_as_people_read_them() -> None:
     ]
     assert [percent(each) for each in (0, 0.0004, 0.012, 0.5)] == ["0%", "0.04%", "1.2%", "50%"]
     assert [number(each) for each in (None, 0.12345, 12345.6)] == ["—", "0.1235", "12,346"]
+    assert [figure(each) for each in (None, 0.9, 2.0, 123.4, 12345.6, -0.09967)] == [
+        *("—", "0.900", "2.00", "123", "12,346", "-0.0997"),
+    ]
     assert [seconds(each) for each in (0.04, 1.44, 12.2, 200, 3900)] == [
         *("40 ms", "1.4 s", "12 s", "3 min 20 s", "1 h 5 min"),
     ]
