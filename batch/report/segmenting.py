@@ -94,7 +94,7 @@ class Segmenting:
         if not wanted:
             return ()
         with self.source.day(window, [name for _, name in wanted]) as snapshot:
-            for rows in snapshot.chunks(None, _CHUNK):
+            for rows in snapshot.chunks(_CHUNK):
                 self._add(ran, rows, [feature for feature, _ in wanted])
                 bar.advance(len(rows))
         return tuple(found for each, _ in wanted if (found := each.figures()).groups)
