@@ -100,7 +100,7 @@ def _insert(source: str, drawn: pd.DataFrame) -> None:
     database = Database(source, create=True)
     if database.dialect != "sqlite":
         drawn = drawn.assign(at=pd.to_datetime(drawn["at"]))
-    types = {"outcome": sa.Double(), "label": sa.Text()}  # also where none is known
+    types: Any = {"outcome": sa.Double(), "label": sa.Text()}  # also where none is known
     with database.engine.connect() as connection, connection.begin():
         drawn.to_sql("flights", connection, index=False, if_exists="append", dtype=types)
 
