@@ -14,6 +14,7 @@ from batch.options import (
     IdOption,
     ModelOption,
     QueryOption,
+    SourceNameOption,
     SourceOption,
     TableOption,
     TargetOption,
@@ -55,6 +56,7 @@ def run(
     source: SourceOption = None,
     table: TableOption = None,
     query: QueryOption = None,
+    source_name: SourceNameOption = None,
     id_column: IdOption = None,
     time_column: TimeOption = None,
     date: DateOption = None,
@@ -80,6 +82,7 @@ def run(
         source=source,
         table=table,
         query=query,
+        source_name=source_name,
         id_column=id_column,
         time_column=time_column,
         target=target,
@@ -88,11 +91,13 @@ def run(
     )
     day = day_of(settings, date)
     with _at_work(settings) as stop:
-        from batch.days import Days, check
+        from batch.days import Days
         from batch.work import described
         from runtime.terminal import out
 
         if dry_run:
+            from batch.dry_run import check
+
             check(settings, day, stop)
             return
         days = Days(settings, stop, engine=engine.value)
@@ -118,6 +123,7 @@ def backfill(
     source: SourceOption = None,
     table: TableOption = None,
     query: QueryOption = None,
+    source_name: SourceNameOption = None,
     id_column: IdOption = None,
     time_column: TimeOption = None,
     target: TargetOption = None,
@@ -136,6 +142,7 @@ def backfill(
         source=source,
         table=table,
         query=query,
+        source_name=source_name,
         id_column=id_column,
         time_column=time_column,
         target=target,
@@ -166,6 +173,7 @@ def schedule(
     source: SourceOption = None,
     table: TableOption = None,
     query: QueryOption = None,
+    source_name: SourceNameOption = None,
     id_column: IdOption = None,
     time_column: TimeOption = None,
     target: TargetOption = None,
@@ -186,6 +194,7 @@ def schedule(
         source=source,
         table=table,
         query=query,
+        source_name=source_name,
         id_column=id_column,
         time_column=time_column,
         target=target,

@@ -53,10 +53,16 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a day; `skipped`: it was complete already, and nothing was written."""
+    """What became of a day; `skipped`: it was complete already, and nothing was written.
+
+    `since`: how many rows more (or, below 0, fewer) the source has than a skipped run has read.
+    `taken`: sources whose predictions of the day the run has replaced, with how many rows.
+    """
 
     run: Run
     skipped: bool = False
+    since: int = 0
+    taken: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Job:
         writer_of = AnswerColumns(self.model.signature)
         with self.target.day(task, writer_of, self.clock.now()) as writer:
             last = writer.latest()
-            if last is not None and last.is_complete and last.task.version == task.version:
+            if last is not None and last.completes(task):
                 if not again:
                     return Outcome(last, skipped=True)
                 last = None

@@ -22,12 +22,16 @@ from model.errors import RunTaken
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Which day of which source is scored by which version of a model."""
+    """Which day of which source is scored by which version of a model.
+
+    `digest` tells what is read of the source (batch/source.py): a query can change.
+    """
 
     model: str
     version: str
     source: str
     window: Window
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,11 @@ class Run:
         """Whether the whole day is done."""
         return self.state == COMPLETE
 
+    def completes(self, task: Task) -> bool:
+        """Whether the day is done by the version, and with what is read of the source, now."""
+        same = (self.task.version, self.task.digest) == (task.version, task.digest)
+        return self.is_complete and same
+
 
 def owner() -> str:
     """This process, for people."""
@@ -67,16 +76,19 @@ def latest(connection: Connection, task: Task) -> Run | None:
 def complete_days(
     connection: Connection, task: Task, days: Collection[date], *, any_version: bool
 ) -> set[date]:
-    """The days whose last run is complete, and of the task's version unless any will do."""
-    columns = (runs.c.scored_for, runs.c.state, runs.c.version)
+    """The days whose last run is complete.
+
+    It is to be of the task's version and digest, unless any will do.
+    """
+    columns = (runs.c.scored_for, runs.c.state, runs.c.version, runs.c.source_digest)
     of_model = and_(runs.c.model == task.model, runs.c.source == task.source)
     within = runs.c.scored_for.between(min(days), max(days))
     ordered = select(*columns).where(of_model, within).order_by(runs.c.started_at)
-    last = {day: (state, version) for day, state, version in connection.execute(ordered)}
+    last = {day: (state, tuple(how)) for day, state, *how in connection.execute(ordered)}
     return {
         day
-        for day, (state, version) in last.items()
-        if state == COMPLETE and (any_version or version == task.version)
+        for day, (state, how) in last.items()
+        if state == COMPLETE and (any_version or how == (task.version, task.digest))
     }.intersection(days)
 
 
@@ -90,6 +102,7 @@ def begin(connection: Connection, task: Task, now: datetime) -> Run:
         "model": task.model,
         "version": task.version,
         "source": task.source,
+        "source_digest": task.digest,
         "scored_for": task.window.day,
         "window_start": task.window.start,
         "window_end": task.window.end,
@@ -185,5 +198,5 @@ def _same_day(task: Task) -> Any:  # noqa: ANN401 - SQLAlchemy's own
 
 def _run(row: Mapping[str, Any]) -> Run:
     window = Window(row["scored_for"], row["window_start"], row["window_end"])
-    task = Task(row["model"], row["version"], row["source"], window)
+    task = Task(row["model"], row["version"], row["source"], window, row["source_digest"])
     return Run(run_id=row["run_id"], task=task, **{name: row[name] for name in _KEPT})

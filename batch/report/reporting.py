@@ -9,6 +9,7 @@ from batch.assembly import day_window, open_source, open_target
 from batch.found import Ran, find_model, find_runs
 from batch.report.figures import DAYS_BEFORE, Report, build, day_profile, label_to_act_on
 from batch.report.lookup import Advance, Measuring, Outcomes, can_be_measured, look_up
+from batch.report.notes import noted
 from batch.report.quality import Quality
 from model.bundle_files import CARD, read_json
 from model.errors import ModelError
@@ -44,7 +45,7 @@ def make_report(settings: Settings, day: date, wanted: Wanted, bar: Advance) -> 
         quality = Quality(why_not=_why_no_quality(settings, task) or "")
         if not quality.why_not:
             quality = _quality(settings, connection, ran, label, bar)
-        return build(day, ran, lists, quality, label)
+        return noted(build(day, ran, lists, quality, label), settings)
 
 
 def _why_no_quality(settings: Settings, task: str | None) -> str | None:
