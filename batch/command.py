@@ -23,7 +23,6 @@ from batch.options import (
     settings_of,
 )
 from batch.report.command import report
-from runtime.lean_pandas import import_lean_pandas
 from runtime.terminal import StoreOption
 
 if TYPE_CHECKING:
@@ -77,7 +76,6 @@ def run(
     where it stood, and a day that is complete is not written again. Rows that the model does not
     take go to the table `rejections`, with the cause.
     """
-    _import_lean(engine)
     settings = settings_of(
         source=source,
         table=table,
@@ -137,7 +135,6 @@ def backfill(
 
     Killed, it goes on where it stood when it is started again.
     """
-    _import_lean(engine)
     settings = settings_of(
         source=source,
         table=table,
@@ -189,7 +186,6 @@ def schedule(
     Which days are missing, the table `runs` tells: nothing else has to be kept, and two schedulers
     on one database never run a day twice. SIGTERM finishes the chunk in hand.
     """
-    import_lean_pandas()
     settings = settings_of(
         source=source,
         table=table,
@@ -215,12 +211,6 @@ def schedule(
 
 app.command()(report)
 app.command()(alert)
-
-
-def _import_lean(engine: EngineName) -> None:
-    """Spark's own driver works with pyarrow."""
-    if engine is EngineName.PLAIN:
-        import_lean_pandas()
 
 
 @contextmanager

@@ -38,13 +38,13 @@ def _scored(connection: Connection, ran: "Sequence[Ran]") -> "list[Ran]":
         expected[each.day] = expected.get(each.day, 0) + each.rows_scored
     days = select(table.scored_for, func.count()).where(of_model)  # the index alone tells it
     days = days.where(table.scored_for.between(ran[0].day, ran[-1].day))
-    grouped = connection.execute(days.group_by(table.scored_for)).tuples().all()
+    grouped = connection.execute(days.group_by(table.scored_for)).all()
     there: dict[date, int] = dict(grouped)
     odd = [day for day, rows in expected.items() if there.get(day, 0) != rows]
     if not odd:
         return list(ran)
     by_run = select(table.run_id, func.count()).where(of_model, table.scored_for.in_(odd))
-    runs = connection.execute(by_run.group_by(table.run_id)).tuples().all()
+    runs = connection.execute(by_run.group_by(table.run_id)).all()
     left: dict[str, int] = dict(runs)
     left |= {each.run_id: each.rows_scored for each in ran if each.day not in odd}
     return [_less(each, each.rows_scored - left.get(each.run_id, 0), 0) for each in ran]

@@ -25,6 +25,7 @@ from batch.found import find_runs
 from batch.job import Outcome, Progress
 from batch.runs import Task
 from model.errors import DatabaseUnavailable, StreamscoreError
+from runtime.lean_pandas import import_lean_pandas
 from runtime.retry import Backoff
 from runtime.settings import BatchSettings, Settings
 from runtime.stop import Stop
@@ -152,6 +153,8 @@ class Days:
 
     def _scorer(self) -> Scorer:
         if self._loaded is None:
+            if self._engine == "plain":  # Spark's own driver works with pyarrow
+                import_lean_pandas()
             model = load(self._settings, self._ref)
             parts = (self._settings, self._source, self._target, model, self._stop.requested)
             if self._engine == "spark":

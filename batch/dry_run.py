@@ -14,6 +14,7 @@ from batch.runs import Task
 from batch.source import Source
 from batch.tables import metadata, require_columns
 from batch.work import since
+from runtime.lean_pandas import import_lean_pandas
 from runtime.settings import BatchSettings, Settings
 from runtime.stop import Stop
 from runtime.terminal import out, plain, progress, table
@@ -28,6 +29,7 @@ def check(settings: Settings, day: date, stop: Stop) -> None:
     source = patiently(lambda: open_source(settings), settings.batch, stop)
     wanted = task(settings, ref, source, day)
     would = patiently(lambda: _would(settings, wanted, source), settings.batch, stop)
+    import_lean_pandas()
     model = load(settings, ref)
     with progress(str(day), unit="rows") as bar:
         columns = source.features(model.signature)
