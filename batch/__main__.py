@@ -32,12 +32,13 @@ def main() -> int:
 
 
 def _serve(work: Work, stop: Stop) -> None:
+    again = work.again_since is not None
     with threadpool_limits(1):
         days = Days(work.settings, stop, engine=work.engine)
         for line in sys.stdin.buffer:
             if stop.requested():
                 return
-            report = report_on(days, date.fromisoformat(line.decode().strip()), again=work.again)
+            report = report_on(days, date.fromisoformat(line.decode().strip()), again=again)
             sys.stdout.buffer.write(report.to_json() + b"\n")
             sys.stdout.buffer.flush()
 

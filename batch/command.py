@@ -19,6 +19,7 @@ from batch.options import (
     TableOption,
     TargetOption,
     TimeOption,
+    again_from,
     day_of,
     settings_of,
 )
@@ -118,6 +119,13 @@ def backfill(
         int, typer.Option(min=1, max=64, metavar="N", help="Days at once, each in a process.")
     ] = 1,
     again: _AgainOption = False,
+    again_since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Score also days that were complete before then: an --again that goes on.",
+        ),
+    ] = None,
     source: SourceOption = None,
     table: TableOption = None,
     query: QueryOption = None,
@@ -133,7 +141,8 @@ def backfill(
 ) -> None:
     """Score day after day; days that this version of the model has completed are left out.
 
-    Killed, it goes on where it stood when it is started again.
+    Killed, it goes on where it stood when it is started again; with --again it says which
+    --again-since makes it go on rather than begin anew.
     """
     settings = settings_of(
         source=source,
@@ -154,7 +163,8 @@ def backfill(
         from batch.work import Work
         from runtime.terminal import out
 
-        work = Work(settings, again=again, engine=engine.value)
+        since = again_from(settings, again_since) if again_since or again else None
+        work = Work(settings, since, engine.value)
         fill(work, wanted, parallel, stop, out().print)
 
 

@@ -6,7 +6,7 @@ Opens the databases and the model once, tries again what may pass, shows how far
 import random
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol, TypeVar
 
 import structlog
@@ -23,7 +23,7 @@ from batch.assembly import (
 )
 from batch.found import find_runs
 from batch.job import Outcome, Progress
-from batch.runs import Task
+from batch.runs import Run, Task
 from model.errors import DatabaseUnavailable, StreamscoreError
 from runtime.lean_pandas import import_lean_pandas
 from runtime.retry import Backoff
@@ -71,18 +71,33 @@ class Days:
         """Load the model now, and see that the source fits it. Raises ModelError, SourceUnfit."""
         self._scorer()
 
-    def missing(self, days: Collection[date], *, any_version: bool = False) -> list[date]:
-        """Those of the days that this version (or any) has not completed, in their order."""
-        if not days:
+    def missing(
+        self,
+        days: Collection[date],
+        *,
+        any_version: bool = False,
+        since: datetime | None = None,
+    ) -> list[date]:
+        """Those of the days that this version (or any) has not completed (`since` then)."""
+        tasks = [self._task(day) for day in sorted(days)]
+        if not tasks:
             return []
-        of_any = self._task(min(days))
 
-        def ask() -> set[date]:
+        def ask() -> dict[date, Run]:
             with self._target.reading() as connection:
-                return runs.complete_days(connection, of_any, days, any_version=any_version)
+                return runs.latest_runs(connection, tasks)
 
-        complete = self._patiently(ask)
-        return [day for day in sorted(days) if day not in complete]
+        def is_missing(wanted: Task) -> bool:
+            last = found.get(wanted.window.day)
+            if last is None or (since is not None and last.progress_at < since):
+                return True
+            if any_version:  # and whatever was read of the source by then
+                last_of = last.task
+                wanted = replace(wanted, version=last_of.version, digest=last_of.digest)
+            return not last.completes(wanted)
+
+        found = self._patiently(ask)
+        return [task.window.day for task in tasks if is_missing(task)]
 
     def score(self, day: date, *, again: bool = False, seen: Progress | None = None) -> Outcome:
         """Score a day unless it is complete; what may pass is tried again.
@@ -116,10 +131,12 @@ class Days:
         """By how many rows the source has more, or fewer, than was read of days since complete."""
         with self._target.reading() as connection:
             found = [runs.latest(connection, self._task(day)) for day in days]
-        complete = [run for run in found if run is not None and run.is_complete]
+        digest = self._source.digest  # counts of another query's rows say nothing
+        known = [run for run in found if run is not None and run.task.digest == digest]
+        complete = [run for run in known if run.is_complete]
         return {run.task.window.day: since for run in complete if (since := self._since(run))}
 
-    def _since(self, run: runs.Run) -> int:
+    def _since(self, run: Run) -> int:
         """A day that is complete stays so, also where its rows cannot be counted just now."""
         try:
             return self._source.count(run.task.window) - run.rows_read
@@ -138,7 +155,7 @@ class Days:
             _log.warning("rows_taken_over", day=str(day), rows=rows, scored_from=each.source)
         return tuple((each.source, each.rows_taken) for each in others)
 
-    def _complete(self, wanted: Task) -> runs.Run | None:
+    def _complete(self, wanted: Task) -> Run | None:
         """The run that completed the day: found without loading the model."""
         with self._target.reading() as connection:
             last = runs.latest(connection, wanted)

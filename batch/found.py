@@ -34,6 +34,7 @@ class Ran:
     finished_at: datetime | None
     error: str | None
     profile: Any
+    source_digest: str = ""
     rows_taken: int = 0
 
     @property

@@ -36,7 +36,9 @@ def _late(report: Report, settings: Settings) -> Iterator[Finding]:
     day = report.today.day
     try:
         source = open_source(settings)
-        found = [each for each in report.runs if each.source == source.name and each.is_complete]
+        same = (source.name, source.digest)
+        ran = [each for each in report.runs if (each.source, each.source_digest) == same]
+        found = [each for each in ran if each.is_complete]
         rows = source.count(day_window(settings, day)) if found else 0
     except StreamscoreError as error:
         _log.warning("late_rows_unknown", day=str(day), reason=str(error), hint=error.hint)
