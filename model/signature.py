@@ -276,21 +276,12 @@ def _task(estimator: object) -> Task:
     if not hasattr(estimator, "predict"):
         msg = f"{type(estimator).__name__} has no predict method: it cannot score new events"
         raise UnsupportedModel(msg, hint="use an estimator that predicts rows it has not seen")
-    # A second, which whoever reads a signature alone need not wait for.
-    from sklearn.base import (  # noqa: PLC0415
-        is_classifier,
-        is_clusterer,
-        is_outlier_detector,
-        is_regressor,
-    )
+    from sklearn import base  # noqa: PLC0415 - a second: whoever reads a signature needs none
 
     with contextlib.suppress(AttributeError):  # it is none of scikit-learn's, and tells no task
-        for task, holds in (
-            (Task.CLASSIFICATION, is_classifier),
-            (Task.REGRESSION, is_regressor),
-            (Task.OUTLIER, is_outlier_detector),
-            (Task.CLUSTERING, is_clusterer),
-        ):
+        kinds = (base.is_classifier, base.is_regressor, base.is_outlier_detector, base.is_clusterer)
+        tasks = (Task.CLASSIFICATION, Task.REGRESSION, Task.OUTLIER, Task.CLUSTERING)
+        for task, holds in zip(tasks, kinds, strict=True):
             if holds(estimator):
                 return task
     msg = f"{type(estimator).__name__} is no regressor, classifier, outlier detector or clusterer"
