@@ -271,7 +271,8 @@ def _run(run: Ran) -> Iterator[tuple[str, str]]:
     yield "Version", run.version
     yield (
         "Rows",
-        f"{run.rows_read:,} read, {run.rows_scored:,} scored, {run.rows_rejected:,} rejected",
+        f"{run.rows_read:,} read, {run.rows_scored:,} scored, {run.rows_rejected:,} rejected"
+        + f"; {run.rows_taken:,} more are counted with later runs" * bool(run.rows_taken),
     )
     ended = "" if run.finished_at is None else f" to {run.finished_at:%Y-%m-%d %H:%M:%S}"
     yield "Ran", f"{run.started_at:%Y-%m-%d %H:%M:%S}{ended} UTC, {seconds(run.seconds)} at work"

@@ -21,6 +21,7 @@ from batch.report.figures import (
 )
 from batch.report.lookup import Advance, Measuring, Outcomes, can_be_measured, look_up
 from batch.report.measured import Measured, measure, measure_level
+from batch.report.notes import noted
 from batch.report.quality import Naive, Quality
 from batch.report.segmenting import Segmenting
 from runtime.settings import Settings
@@ -55,7 +56,7 @@ def make_report(settings: Settings, day: date, wanted: Wanted, bar: Advance) -> 
         if not quality.why_not:
             quality = _quality(settings, connection, ran, label, bar)
         parts = Parts(measured, segments, no_segments, quality)
-        return build(day, ran, lists, parts, label)
+        return noted(build(day, ran, lists, parts, label), settings)
 
 
 def _measured(connection: "Connection", ran: Sequence[Ran], day: date) -> dict[date, Measured]:
