@@ -85,7 +85,7 @@ def _segments(
     if signature is None:
         return (), f"{_NOT_COUNTED} The store has not the bundle that tells the features (--store)."
     source = open_source(settings)
-    if others or source.name != first.source:
+    if others or (source.name, source.digest) != (first.source, first.source_digest):
         return (
             (),
             f"{_NOT_COUNTED} The day was not scored from {source.label} of that source alone.",
