@@ -9,9 +9,9 @@ from datetime import date
 
 from threadpoolctl import threadpool_limits
 
+from batch.days import Days
 from batch.work import Work, report_on
 from model.errors import StreamscoreError
-from runtime.lean_pandas import import_lean_pandas
 from runtime.logs import configure_logging
 from runtime.stop import Stop
 from runtime.terminal import print_error
@@ -32,10 +32,6 @@ def main() -> int:
 
 
 def _serve(work: Work, stop: Stop) -> None:
-    if work.engine == "plain":  # Spark's own driver works with pyarrow
-        import_lean_pandas()
-    from batch.days import Days  # noqa: PLC0415 - not before pandas
-
     again = work.again_since is not None
     with threadpool_limits(1):
         days = Days(work.settings, stop, engine=work.engine)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("streamscore.batch")
 
+OUR_FOLDER: Final = Path(".streamscore")
 CLOCK: Final = Clock(lambda: datetime.now(UTC), time.perf_counter)
 
 
@@ -44,6 +45,8 @@ def open_source(settings: Settings) -> Source:
         id_column=batch.id_column,
         time_column=batch.time_column,
         stored_zone=zone(batch.stored_time_zone),
+        called="" if batch.query is None else batch.query.stem,
+        source_name=batch.source_name,
     )
     return Source(Database(batch.source), query)
 
@@ -51,7 +54,7 @@ def open_source(settings: Settings) -> Source:
 def open_target(settings: Settings, *, create: bool = True) -> Target:
     """The predictions database of the settings. Raises WrongUsage."""
     if create and settings.batch.target == BatchSettings().target:
-        Path(".streamscore").mkdir(exist_ok=True)  # the folder of ours, like the store in it
+        OUR_FOLDER.mkdir(exist_ok=True)  # the folder of ours, like the store in it
     return Target(Database(settings.batch.target, create=create))
 
 
@@ -79,7 +82,7 @@ def load(settings: Settings, ref: BundleRef) -> "Model":
 
 def task(settings: Settings, ref: BundleRef, source: Source, day: date) -> Task:
     """The scoring of a day."""
-    return Task(ref.name, ref.version, source.name, day_window(settings, day))
+    return Task(ref.name, ref.version, source.name, day_window(settings, day), source.digest)
 
 
 def day_window(settings: Settings, day: date) -> Window:

@@ -14,6 +14,7 @@ from batch.options import (
     IdOption,
     ModelOption,
     QueryOption,
+    SourceNameOption,
     SourceOption,
     TableOption,
     TargetOption,
@@ -23,7 +24,6 @@ from batch.options import (
     settings_of,
 )
 from batch.report.command import report
-from runtime.lean_pandas import import_lean_pandas
 from runtime.terminal import StoreOption
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def run(
     source: SourceOption = None,
     table: TableOption = None,
     query: QueryOption = None,
+    source_name: SourceNameOption = None,
     id_column: IdOption = None,
     time_column: TimeOption = None,
     date: DateOption = None,
@@ -76,11 +77,11 @@ def run(
     where it stood, and a day that is complete is not written again. Rows that the model does not
     take go to the table `rejections`, with the cause.
     """
-    _import_lean(engine)
     settings = settings_of(
         source=source,
         table=table,
         query=query,
+        source_name=source_name,
         id_column=id_column,
         time_column=time_column,
         target=target,
@@ -89,11 +90,13 @@ def run(
     )
     day = day_of(settings, date)
     with _at_work(settings) as stop:
-        from batch.days import Days, check
+        from batch.days import Days
         from batch.work import described
         from runtime.terminal import out
 
         if dry_run:
+            from batch.dry_run import check
+
             check(settings, day, stop)
             return
         days = Days(settings, stop, engine=engine.value)
@@ -126,6 +129,7 @@ def backfill(
     source: SourceOption = None,
     table: TableOption = None,
     query: QueryOption = None,
+    source_name: SourceNameOption = None,
     id_column: IdOption = None,
     time_column: TimeOption = None,
     target: TargetOption = None,
@@ -140,11 +144,11 @@ def backfill(
     Killed, it goes on where it stood when it is started again; with --again it says which
     --again-since makes it go on rather than begin anew.
     """
-    _import_lean(engine)
     settings = settings_of(
         source=source,
         table=table,
         query=query,
+        source_name=source_name,
         id_column=id_column,
         time_column=time_column,
         target=target,
@@ -176,6 +180,7 @@ def schedule(
     source: SourceOption = None,
     table: TableOption = None,
     query: QueryOption = None,
+    source_name: SourceNameOption = None,
     id_column: IdOption = None,
     time_column: TimeOption = None,
     target: TargetOption = None,
@@ -191,11 +196,11 @@ def schedule(
     Which days are missing, the table `runs` tells: nothing else has to be kept, and two schedulers
     on one database never run a day twice. SIGTERM finishes the chunk in hand.
     """
-    import_lean_pandas()
     settings = settings_of(
         source=source,
         table=table,
         query=query,
+        source_name=source_name,
         id_column=id_column,
         time_column=time_column,
         target=target,
@@ -216,12 +221,6 @@ def schedule(
 
 app.command()(report)
 app.command()(alert)
-
-
-def _import_lean(engine: EngineName) -> None:
-    """Spark's own driver works with pyarrow."""
-    if engine is EngineName.PLAIN:
-        import_lean_pandas()
 
 
 @contextmanager

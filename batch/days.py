@@ -4,7 +4,6 @@ Opens the databases and the model once, tries again what may pass, shows how far
 """
 
 import random
-from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date, datetime
@@ -14,22 +13,24 @@ import structlog
 
 from batch import runs
 from batch.assembly import (
+    CLOCK,
     build_job,
-    day_window,
     load,
     open_source,
     open_target,
     resolve_model,
     task,
 )
-from batch.job import Outcome, Progress, check_day
+from batch.found import find_runs
+from batch.job import Outcome, Progress
 from batch.runs import Run, Task
-from model.errors import DatabaseUnavailable
+from model.errors import DatabaseUnavailable, StreamscoreError
+from runtime.lean_pandas import import_lean_pandas
 from runtime.retry import Backoff
 from runtime.sections import BatchSettings
 from runtime.settings import Settings
 from runtime.stop import Stop
-from runtime.terminal import out, progress, table
+from runtime.terminal import progress
 
 _log = structlog.get_logger("streamscore.batch")
 
@@ -91,8 +92,10 @@ class Days:
             last = found.get(wanted.window.day)
             if last is None or (since is not None and last.progress_at < since):
                 return True
-            version = last.task.version if any_version else wanted.version
-            return not last.completes(replace(wanted, version=version))
+            if any_version:  # and whatever was read of the source by then
+                last_of = last.task
+                wanted = replace(wanted, version=last_of.version, digest=last_of.digest)
+            return not last.completes(wanted)
 
         found = self._patiently(ask)
         return [task.window.day for task in tasks if is_missing(task)]
@@ -114,24 +117,62 @@ class Days:
             done = None if again else self._complete(wanted)
             if done is not None:
                 return Outcome(done, skipped=True)
+            self._target.require_free(wanted, CLOCK.now())  # loading the model takes longer
             if seen is not None:
                 return self._scorer().score_day(wanted, seen, again=again)
             with progress(str(day), unit="rows") as bar:
                 return self._scorer().score_day(wanted, bar, again=again)
 
-        return self._patiently(attempt)
+        outcome = self._patiently(attempt)
+        if outcome.skipped:
+            return replace(outcome, since=self._since(outcome.run))
+        return replace(outcome, taken=self._patiently(lambda: self._taken(wanted)))
+
+    def late(self, days: Collection[date]) -> dict[date, int]:
+        """By how many rows the source has more, or fewer, than was read of days since complete."""
+        with self._target.reading() as connection:
+            found = [runs.latest(connection, self._task(day)) for day in days]
+        digest = self._source.digest  # counts of another query's rows say nothing
+        known = [run for run in found if run is not None and run.task.digest == digest]
+        complete = [run for run in known if run.is_complete]
+        return {run.task.window.day: since for run in complete if (since := self._since(run))}
+
+    def _since(self, run: Run) -> int:
+        """A day that is complete stays so, also where its rows cannot be counted just now."""
+        try:
+            return self._source.count(run.task.window) - run.rows_read
+        except StreamscoreError as error:
+            day = str(run.task.window.day)
+            _log.warning("late_rows_unknown", day=day, reason=str(error), hint=error.hint)
+            return 0
+
+    def _taken(self, wanted: Task) -> tuple[tuple[str, int], ...]:
+        day = wanted.window.day
+        with self._target.reading() as connection:
+            ran = find_runs(connection, wanted.model, day, day)
+        others = [each for each in ran if each.source != wanted.source and each.rows_taken]
+        for each in others:
+            rows = each.rows_taken
+            _log.warning("rows_taken_over", day=str(day), rows=rows, scored_from=each.source)
+        return tuple((each.source, each.rows_taken) for each in others)
 
     def _complete(self, wanted: Task) -> Run | None:
         """The run that completed the day: found without loading the model."""
         with self._target.reading() as connection:
             last = runs.latest(connection, wanted)
-        return last if last is not None and last.completes(wanted) else None
+        if last is None or not last.is_complete:
+            return None
+        if last.task.digest != wanted.digest:
+            _log.warning("source_read_anew", day=str(wanted.window.day), source=wanted.source)
+        return last if last.completes(wanted) else None
 
     def _task(self, day: date) -> Task:
         return task(self._settings, self._ref, self._source, day)
 
     def _scorer(self) -> Scorer:
         if self._loaded is None:
+            if self._engine == "plain":  # Spark's own driver works with pyarrow
+                import_lean_pandas()
             model = load(self._settings, self._ref)
             parts = (self._settings, self._source, self._target, model, self._stop.requested)
             if self._engine == "spark":
@@ -160,24 +201,3 @@ def patiently(call: Callable[[], T], settings: BatchSettings, stop: Stop) -> T:
                 raise
             _log.warning("trying_again", failures=failures, reason=str(error))
             stop.sleep(backoff.delay_s(failures, random.random()))  # noqa: S311 - jitter
-
-
-def check(settings: Settings, day: date, stop: Stop) -> None:
-    """Read and validate a day, and print what it holds; nothing is written anywhere."""
-    ref = resolve_model(settings)
-    source = patiently(lambda: open_source(settings), settings.batch, stop)
-    model = load(settings, ref)
-    window = day_window(settings, day)
-    with progress(str(day), unit="rows") as bar:
-        columns = source.features(model.signature)
-        rows = settings.batch.chunk_rows
-        found = check_day(source, model.signature, columns, window, rows, bar)
-    refused = sum(found.rejected.values())
-    out().print(
-        f"{day}: {found.rows:,} rows, {found.rows - refused:,} that {model.reference} takes, "
-        f"{refused:,} that it does not; nothing was written"
-    )
-    if refused:
-        causes = Counter(found.rejected).most_common()
-        cells = [(f"{count:,}", why.code.value, why.message) for why, count in causes]
-        out().print(table(("rows", "code", "cause"), cells))

@@ -8,13 +8,17 @@ from typing import Any
 from sqlalchemy import Connection, func, inspect, select
 
 from batch import runs as kept
+from batch.counted import as_they_count
 from batch.tables import COMPLETE, metadata, runs
 from model.errors import NoRun, WrongUsage
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """The last run of a day of one source, as the table `runs` has it."""
+    """The last run of a day of one source.
+
+    Its rows are those that count: `rows_taken` are its rows that later runs have answered too.
+    """
 
     run_id: str
     model: str
@@ -30,6 +34,8 @@ class Ran:
     finished_at: datetime | None
     error: str | None
     profile: Any
+    source_digest: str = ""
+    rows_taken: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -62,11 +68,12 @@ def find_model(connection: Connection, reference: str | None, day: date) -> str:
 
 def find_runs(connection: Connection, model: str, first: date, last: date) -> list[Ran]:
     """The last run of each day and source, in the order of the days."""
-    return [_ran(row) for row in kept.history(connection, model, first, last)]
+    ran = [_ran(row) for row in kept.history(connection, model, first, last)]
+    return as_they_count(connection, ran)
 
 
 def _ran(row: dict[str, Any]) -> Ran:
-    names = set(Ran.__dataclass_fields__) - {"day"}
+    names = set(Ran.__dataclass_fields__) - {"day", "rows_taken"}
     return Ran(day=row["scored_for"], **{name: row[name] for name in names})
 
 

@@ -56,10 +56,16 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a day; `skipped`: it was complete already, and nothing was written."""
+    """What became of a day; `skipped`: it was complete already, and nothing was written.
+
+    `since`: how many rows more (or, below 0, fewer) the source has than a skipped run has read.
+    `taken`: sources whose predictions of the day the run has replaced, with how many rows.
+    """
 
     run: Run
     skipped: bool = False
+    since: int = 0
+    taken: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

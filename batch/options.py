@@ -28,6 +28,15 @@ QueryOption = Annotated[
         metavar="FILE", help="A SELECT to read instead of a table.  (setting: batch.query)"
     ),
 ]
+SourceNameOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What runs know the source by, wherever it is.  (setting: batch.source_name; the "
+        "database and the table, or the name of the query's file)",
+        show_default=False,
+    ),
+]
 IdOption = Annotated[
     str | None,
     typer.Option(metavar="C", help="The column that names a row.  (setting: batch.id_column; id)"),

@@ -22,12 +22,16 @@ from model.errors import RunTaken
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Which day of which source is scored by which version of a model."""
+    """Which day of which source is scored by which version of a model.
+
+    `digest` tells what is read of the source (batch/source.py): a query can change.
+    """
 
     model: str
     version: str
     source: str
     window: Window
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class Run:
         return self.state == COMPLETE
 
     def completes(self, task: Task) -> bool:
-        """Whether it did all of a task: its version, and its hours, are the task's."""
+        """Whether it did all of a task: its version, hours and reading of the source are its."""
         return self.is_complete and self.task == task
 
 
@@ -87,6 +91,7 @@ def begin(connection: Connection, task: Task, now: datetime) -> Run:
         "model": task.model,
         "version": task.version,
         "source": task.source,
+        "source_digest": task.digest,
         "scored_for": task.window.day,
         "window_start": task.window.start,
         "window_end": task.window.end,
@@ -182,5 +187,5 @@ def _same_day(task: Task) -> Any:  # noqa: ANN401 - SQLAlchemy's own
 
 def _run(row: Mapping[str, Any]) -> Run:
     window = Window(row["scored_for"], row["window_start"], row["window_end"])
-    task = Task(row["model"], row["version"], row["source"], window)
+    task = Task(row["model"], row["version"], row["source"], window, row["source_digest"])
     return Run(run_id=row["run_id"], task=task, **{name: row[name] for name in _KEPT})

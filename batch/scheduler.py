@@ -9,6 +9,7 @@ import math
 import random
 import threading
 from contextlib import ExitStack
+from enum import IntEnum
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from batch.assembly import CLOCK, day_window
 from batch.days import Days
 from batch.due import Plan
 from batch.job import Outcome
+from batch.work import since
 from model.errors import RunStopped, RunTaken, StreamscoreError
 from runtime.health import Condition, HealthServer
 from runtime.retry import Backoff
@@ -30,6 +32,7 @@ from runtime.telemetry import BatchMetrics
 _log = structlog.get_logger("streamscore.batch")
 
 _AGAIN: Final = Backoff(base_s=60.0, cap_s=1800.0, attempts=1)  # waits alone: it never gives up
+_SOON: Final = Backoff(base_s=1.0, cap_s=60.0, attempts=1)  # for a day that another has in hand
 _HUNG_S: Final = 3900.0  # longer than a statement may take (batch/database.py)
 _LOOK_S: Final = 0.25
 
@@ -66,6 +69,21 @@ def run_scheduler(settings: Settings, plan: Plan, stop: Stop) -> None:
     _log.info("scheduler_stopped")
 
 
+class _Look(IntEnum):
+    """What a look at the days that are due came to; the worst of all counts."""
+
+    DONE = 0
+    TAKEN = 1
+    FAILED = 2
+
+
+def _wait_s(failures: int, taken: int, drawn: float) -> float:
+    """The seconds until the next look, after so many in a row that failed or lost a day."""
+    if failures:
+        return _AGAIN.delay_s(failures, drawn)
+    return _SOON.delay_s(taken, drawn) if taken else math.inf
+
+
 class _Nights:
     """Scores what is due whenever a night says so, and again while something is left."""
 
@@ -93,18 +111,19 @@ class _Nights:
 
     def run(self, night: threading.Event) -> None:
         """Score what is due at once, and then every night; returns when stopped."""
-        failures, again_at = 0, 0.0
+        failures, taken, again_at = 0, 0, 0.0
         while not self._stop.requested():
             self._came_round()
             if night.is_set() or CLOCK.timer() >= again_at:
                 night.clear()
-                failures = 0 if self._score_due() else failures + 1
-                wait_s = _AGAIN.delay_s(failures, random.random()) if failures else math.inf  # noqa: S311 - jitter
-                again_at = CLOCK.timer() + wait_s
+                look = self._score_due()
+                failures = failures + 1 if look is _Look.FAILED else 0
+                taken = taken + 1 if look is _Look.TAKEN else 0
+                again_at = CLOCK.timer() + _wait_s(failures, taken, random.random())  # noqa: S311 - jitter
             self._stop.sleep(_LOOK_S)
 
-    def _score_due(self) -> bool:
-        """Score the days that are due and missing; whether none is left."""
+    def _score_due(self) -> "_Look":
+        """Score the days that are due and missing."""
         try:
             days = Days(self._settings, self._stop)  # anew: the alias may name another version
             missing = days.missing(self._plan.due(CLOCK.now()), any_version=True)
@@ -112,8 +131,8 @@ class _Nights:
         except StreamscoreError as error:
             self._trouble = str(error)
             _log.error("cannot_look", reason=str(error), hint=error.hint)
-            return False
-        left = len(missing)
+            return _Look.FAILED
+        left, look = len(missing), _Look.DONE
         self._metrics.missing_days.set(left)
         for day in missing:
             if self._stop.requested():
@@ -124,17 +143,19 @@ class _Nights:
                 break
             except RunTaken as error:
                 _log.info("day_taken", day=str(day), reason=str(error))
+                look = _Look.TAKEN if look is _Look.DONE else look
                 continue
             except StreamscoreError as error:
                 self._metrics.days.labels("failed").inc()
                 _log.error("day_failed", day=str(day), reason=str(error), hint=error.hint)
+                look = _Look.FAILED
                 continue
             left -= 1
             self._metrics.missing_days.set(left)
             self._complete(outcome)
         else:
-            self._see_complete_until(days)
-        return left == 0
+            look = max(look, self._see_what_is_complete(days))
+        return look
 
     def _complete(self, outcome: Outcome) -> None:
         run = outcome.run
@@ -151,12 +172,23 @@ class _Nights:
             seconds=round(run.seconds, 1),
         )
 
-    def _see_complete_until(self, days: Days) -> None:
+    def _see_what_is_complete(self, days: Days) -> "_Look":
         due = self._plan.due(CLOCK.now())
-        missing = set(days.missing(due, any_version=True))
-        if complete := [day for day in due if day not in missing]:
+        try:
+            missing = set(days.missing(due, any_version=True))
+            complete = [day for day in due if day not in missing]
+            late = days.late(complete)
+        except StreamscoreError as error:
+            self._trouble = str(error)
+            _log.error("cannot_look", reason=str(error), hint=error.hint)
+            return _Look.FAILED
+        if complete:
             end = day_window(self._settings, complete[-1]).end
             self._metrics.complete_until_timestamp_seconds.set(end.timestamp())
+        for day, rows in late.items():
+            _log.warning("late_rows", day=str(day), rows=rows, hint=since(rows))
+        self._metrics.late_rows.set(sum(map(abs, late.values())))
+        return _Look.DONE
 
     def expect(self, total: float) -> None:
         """A day that is being scored has so many rows."""

@@ -7,8 +7,9 @@ text of a statement. What is NULL is unknown, as everywhere in SQL, and does not
 """
 
 import ast
+import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -48,10 +49,19 @@ _ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[_Sql, _Sql], _Sql]]] = 
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """What a selection looks at, with where it is written: columns, and labels by their names."""
+
+    fields: dict[ast.expr, str] = field(default_factory=dict)
+    labels: dict[ast.expr, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Turns parts of a text into SQL on the table `predictions`; raises WrongUsage at a column."""
 
     written: Written
+    looked_at: Looked = field(default_factory=Looked)
 
     def condition(self, node: ast.expr) -> _Sql:
         """A part that is true or false of a prediction."""
@@ -83,6 +93,7 @@ class Selection:
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return _Value(-self.number(operand), is_text=False)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+                require_divisor(self.written, node)
                 compute = _ARITHMETIC[type(op)]
                 return _Value(compute(self.number(left), self.number(right)), is_text=False)
             case ast.Call(func=ast.Name(id="abs"), args=[operand], keywords=[]):
@@ -102,16 +113,21 @@ class Selection:
                 msg = 'of which label? In brackets stands one: probabilities["late"]'
                 raise self.written.refusal(node, msg)
             case ast.Name(id=name) if name in _NUMBERS:
+                self.looked_at.fields[node] = name
                 return _Value(predictions.c[name], is_text=False)
             case ast.Name(id=name) if name in _TEXTS:
+                self.looked_at.fields[node] = name
                 return _Value(predictions.c[name], is_text=True)
             case ast.Subscript(
                 value=ast.Name(id="probabilities"), slice=ast.Constant(value=str() as label)
             ):
+                self.looked_at.fields[node] = "probabilities"
+                self.looked_at.labels[node] = label
                 return _Value(probability(label), is_text=False)
             case ast.Name(id=name):
                 near = get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
-                mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(_FIELDS)}"
+                meant = f"did you mean {near[0]}? There" if near else "there"
+                mend = f"{meant} are {', '.join(_FIELDS)}"
                 raise self.written.refusal(node, f"a prediction has no field {name!r}: {mend}")
             case _:
                 raise self.written.refusal(node, "this is no part of a condition on predictions")
@@ -134,12 +150,26 @@ class Selection:
             return self._missing(op, left, right)
         first, second = self._value(left), self._value(right)
         if first.is_text is not second.is_text:  # a label goes by the name that the stream has
-            first, second = _as_label(left, first), _as_label(right, second)
+            first, second = self._as_label(left, first), self._as_label(right, second)
         if first.is_text is not second.is_text:
             raise self.written.refusal(right, "a number and a text cannot be compared")
         if type(op) not in _COMPARISONS:
             raise self.written.refusal(right, "`is` is for None alone: use == or !=")
+        self._note_label(left, right)
+        self._note_label(right, left)
         return _COMPARISONS[type(op)](first.sql, second.sql)
+
+    def _as_label(self, node: ast.expr, value: _Value) -> _Value:
+        if isinstance(node, ast.Name) and node.id == "prediction":
+            self.looked_at.fields[node] = "label"
+            return _Value(predictions.c.label, is_text=True)
+        return value
+
+    def _note_label(self, one: ast.expr, other: ast.expr) -> None:
+        if self.looked_at.fields.get(one) == "label":
+            match other:
+                case ast.Constant(value=str() as label):
+                    self.looked_at.labels[other] = label
 
     def _missing(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> _Sql:
         match op:
@@ -151,13 +181,37 @@ class Selection:
                 raise self.written.refusal(right, "None can only be compared: is None, is not None")
 
 
+def require_divisor(written: Written, node: ast.BinOp) -> None:
+    """Refuse a division by what is always 0. Raises WrongUsage."""
+    if isinstance(node.op, ast.Div | ast.Mod) and _constant(node.right) == 0:
+        raise written.refusal(node.right, "this is always 0, and a division by it is never known")
+
+
+def _constant(node: ast.expr) -> float | None:
+    """The value of a part that is written out in numbers alone."""
+    match node:
+        case ast.Constant(value=bool() | int() | float() as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            value_of = _constant(operand)
+            return None if value_of is None else -value_of
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ON_NUMBERS:
+            pair = _constant(left), _constant(right)
+            if pair[0] is None or pair[1] is None:
+                return None
+            return _ON_NUMBERS[type(op)](pair[0], pair[1])
+        case _:
+            return None
+
+
+_ON_NUMBERS: Final[Mapping[type[ast.operator], Callable[[float, float], float]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+}
+
+
 def probability(label: str) -> _Sql:
     """The probability of a label, as SQL."""
     of_label: _Sql = predictions.c.probabilities[label].as_float()
     return of_label
-
-
-def _as_label(node: ast.expr, value: _Value) -> _Value:
-    if isinstance(node, ast.Name) and node.id == "prediction":
-        return _Value(predictions.c.label, is_text=True)
-    return value

@@ -28,6 +28,7 @@ from batch.fitting import (
     within,
     within_stored_text,
 )
+from batch.identity import identify, qualified
 from batch.snapshot import Copied, Snapshot, Streamed
 from model.errors import InputFileError, SourceUnfit
 from model.signature import Signature
@@ -50,7 +51,8 @@ _NO_PARAMETERS: Final = re.compile(r"\\(?=:\w*(?![:\w]))|(?<![:\w\\]):(?=\w+(?![
 class Query:
     """What is to be read: a table or view, or else the text of a SELECT; and its columns.
 
-    `stored_zone` is that of times that are stored without one.
+    `stored_zone` is that of times that are stored without one. `called` is what runs know a query
+    by; `source_name`, where it is given, what they know the source by, whatever it is.
     """
 
     table: str | None
@@ -58,6 +60,14 @@ class Query:
     id_column: str
     time_column: str
     stored_zone: ZoneInfo
+    called: str = ""
+    source_name: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Tells whether what is read is still the same: the text, the columns, the zone."""
+        read = (self.text, self.id_column, self.time_column, self.stored_zone.key)
+        return hashlib.sha256(repr(read).encode()).hexdigest()[:16]
 
 
 def read_query(file: Path) -> str:
@@ -86,8 +96,9 @@ class Selected:
 class Source:
     """A query on a database.
 
-    Raises SourceUnfit where the table or one of the named columns is not there, DatabaseError
-    where the database cannot be asked.
+    `name` is by what runs are told apart: the database and the table, however they were spelled,
+    or what the query is called. Raises SourceUnfit where the table or one of the named columns is
+    not there, DatabaseError where the database cannot be asked.
     """
 
     def __init__(self, database: Database, query: Query) -> None:
@@ -95,6 +106,7 @@ class Source:
         self._query = query
         with database.connect(read_only=True, sqlite_raw_colnames=True) as connection:
             self._rows, self._types = _described(connection, query)
+            self.name = _name(connection, database, query, self._rows)
         self.require(query.id_column, query.time_column)
         require_id(query.id_column, self._types[query.id_column])
 
@@ -104,11 +116,14 @@ class Source:
         return self._database.dialect
 
     @property
-    def name(self) -> str:
-        """Which database and table it is, without secrets: runs are told apart by it."""
-        query = self._query
-        digest = hashlib.sha256((query.text or "").encode()).hexdigest()[:12]
-        return f"{self._database.name} {query.table or f'query {digest}'}"
+    def address(self) -> str:
+        """Where it is, without secrets: for messages."""
+        return self._database.name
+
+    @property
+    def digest(self) -> str:
+        """Tells whether a run has read the same of it."""
+        return self._query.digest
 
     @property
     def label(self) -> str:
@@ -127,6 +142,12 @@ class Source:
         names = feature_columns(self.label, signature, list(self._types))
         require_types(self.label, signature, names, self._types, self._database.dialect)
         return names
+
+    def count(self, window: Window) -> int:
+        """How many rows a day has by now. Raises SourceUnfit, DatabaseError."""
+        with self.selected(window) as day:
+            rows = select(sa.func.count()).select_from(day.rows).where(day.condition)
+            return int(day.connection.execute(rows).scalar_one())
 
     @contextmanager
     def day(self, window: Window, columns: Sequence[str]) -> Iterator[Snapshot]:
@@ -151,6 +172,16 @@ class Source:
                 kind = self._types[query.time_column]
                 condition = within(query.time_column, kind, window, query.stored_zone)
             yield Selected(connection, self._rows, key, condition)
+
+
+def _name(connection: Connection, database: Database, query: Query, rows: FromClause) -> str:
+    if query.source_name is not None:
+        return query.source_name
+    if isinstance(rows, sa.TableClause):
+        what = qualified(connection, rows.name, rows.schema)
+    else:
+        what = f"query {query.called}".rstrip()
+    return f"{identify(connection, database.name)} {what}"
 
 
 def _described(

@@ -105,6 +105,7 @@ runs: Final = Table(
     Column("model", _Key, nullable=False),
     Column("version", _Key, nullable=False),
     Column("source", Text, nullable=False),  # which database and table, without any password
+    Column("source_digest", String(16), nullable=False),  # what was read of it: text, columns
     Column("scored_for", Date, nullable=False),
     Column("window_start", Instant, nullable=False),
     Column("window_end", Instant, nullable=False),

@@ -79,6 +79,14 @@ class Target:
         with self.database.connect(read_only=True) as connection:
             yield connection
 
+    def require_free(self, task: Task, now: datetime) -> None:
+        """Raise RunTaken where another process holds the day; nothing is held afterwards."""
+        with (
+            self.database.connect() as connection,
+            day_lock(connection, task, self.database.file, now),
+        ):
+            pass
+
     @contextmanager
     def day(self, task: Task, columns: AnswerColumns, now: datetime) -> Iterator["DayWriter"]:
         """Hold a day for the block, and write it. Raises RunTaken, DatabaseError."""

@@ -74,9 +74,24 @@ def described(outcome: "Outcome") -> str:
     run = outcome.run
     name = f"{run.task.model}:{run.task.version}"
     if outcome.skipped:
-        return f"{run.task.window.day}: complete already by {name}, {run.rows_scored:,} rows scored"
+        done = f"{run.task.window.day}: complete already by {name}, {run.rows_scored:,} rows scored"
+        return f"{done}; {since(outcome.since)}" if outcome.since else done
     if not run.rows_read:
         return f"{run.task.window.day}: complete by {name}; the source has no rows of this day"
     refused = f", {run.rows_rejected:,} rejected" if run.rows_rejected else ""
     scored = f"{run.rows_scored:,} rows scored{refused}"
-    return f"{run.task.window.day}: {scored} by {name} in {run.seconds:.1f} s"
+    taken = "".join(
+        f"\nwarning: {rows:,} rows of the day had been scored from {source}: their ids are those of"
+        " this source too, and its answers stand"
+        for source, rows in outcome.taken
+    )
+    return f"{run.task.window.day}: {scored} by {name} in {run.seconds:.1f} s{taken}"
+
+
+def since(rows: int) -> str:
+    """What has become of a day's source since its run: so many more rows, or fewer."""
+    if rows > 0:
+        come = "row has" if rows == 1 else "rows have"
+        return f"{rows:,} {come} come since: --again scores {'it' if rows == 1 else 'them'}"
+    gone = "row has" if rows == -1 else "rows have"
+    return f"{-rows:,} {gone} gone since: --again scores the day anew"

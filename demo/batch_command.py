@@ -93,7 +93,14 @@ def _table(nights: "Sequence[Night]") -> "Table":
     from demo.nights_audit import together
     from runtime.terminal import table
 
-    columns = ("day", "rows in the source", "scored", "rejected", "off by (MAE)", "naive guess")
+    columns = (
+        "day",
+        "rows in the source",
+        "scored",
+        "rejected",
+        "off by (MAE)",
+        "as late as it left",
+    )
     rows = [
         (
             night.day,

@@ -33,7 +33,7 @@ def train(settings: Settings, flights: pd.DataFrame) -> str:
     unseen = december(flights)
     metrics = {
         "mae": mean_absolute_error(unseen, estimator.predict(unseen[list(FEATURES)])),
-        "naive_mae": mean_absolute_error(unseen, unseen["dep_delay"]),
+        "departure_delay_mae": mean_absolute_error(unseen, unseen["dep_delay"]),
     }
     return model.save(
         estimator,

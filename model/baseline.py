@@ -6,12 +6,11 @@ them: what a day (model/profile.py) or a live sample is held against. Pure; know
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from model.engines import Answers, Engine
 from model.errors import UnsupportedModel
@@ -19,6 +18,9 @@ from model.schema import label_key
 from model.scorer import Scorer
 from model.signature import Feature, Kind, Signature, Task
 from model.table import table_from_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_VALUES: Final = 20  # of a text feature, and of a classifier's labels; the rest is "other"
 _MOST_ROWS: Final = 20_000
@@ -72,7 +74,7 @@ class Baseline(msgspec.Struct, frozen=True):
     labels: TextBaseline | None
 
 
-def make_baseline(signature: Signature, sample: pd.DataFrame, engine: Engine) -> Baseline | None:
+def make_baseline(signature: Signature, sample: "pd.DataFrame", engine: Engine) -> Baseline | None:
     """The baseline of up to 20,000 rows spread over a sample; None where none can be scored."""
     spread = np.linspace(0, len(sample) - 1, min(len(sample), _MOST_ROWS))
     rows = sample.iloc[np.unique(spread.round().astype(int))]
@@ -140,7 +142,7 @@ def present(column: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return numbers[~missing] if missing.any() else numbers
 
 
-def _are_finite(signature: Signature, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def _are_finite(signature: Signature, rows: "pd.DataFrame") -> npt.NDArray[np.bool_]:
     finite = np.ones(len(rows), dtype=bool)
     for feature in signature.features:
         if not is_categorical(feature):

@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import r2_score, roc_auc_score
 
+from model.schema import label_key
+from model.signature import Task
+
 _LEAST_PROBABILITY = 1e-15  # a wrong certainty costs 34.5, not infinity
 
 
@@ -55,6 +58,19 @@ def classification_metrics(
         metrics["baseline_log_loss"] = _log_loss(truth, constant, labels)
         metrics["auc"] = _auc(truth, probabilities, labels)
     return _finite(metrics)
+
+
+def best_constant(fitted_truth: npt.NDArray[Any], task: Task) -> dict[str, Any]:
+    """What the baselines answer to every row, for the card.
+
+    The median of the fitted rows (`prediction`), or the shares of their labels (`shares`).
+    """
+    if task is Task.REGRESSION:
+        return {"prediction": float(np.median(fitted_truth))}
+    labels, counts = np.unique(fitted_truth, return_counts=True)
+    shares = (counts / len(fitted_truth)).tolist()
+    named = map(label_key, labels.tolist())
+    return {"shares": dict(zip(named, shares, strict=True))}
 
 
 def _log_loss(

@@ -9,13 +9,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 
 from model.errors import UnsupportedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Label = str | int | float | bool
 FIELD_NAME = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]+')  # what the typed parser takes as one
@@ -113,7 +114,7 @@ class Signature:
 
 def infer_signature(
     estimator: object,
-    sample: pd.DataFrame,
+    sample: "pd.DataFrame",
     *,
     paths: Mapping[str, str] | None = None,
     kinds: Mapping[str, str] | None = None,
@@ -152,7 +153,7 @@ def infer_signature(
     )
 
 
-def _feature_names(estimator: object, sample: pd.DataFrame) -> list[str]:
+def _feature_names(estimator: object, sample: "pd.DataFrame") -> list[str]:
     fitted = getattr(estimator, "feature_names_in_", None)
     columns = [str(name) for name in sample.columns]
     names = columns if fitted is None else [str(name) for name in fitted]
@@ -215,6 +216,8 @@ def _kind_and_dtype(name: str, column: "pd.Series[Any]", kind: Kind | None) -> t
 
 
 def _seen_kind_and_dtype(name: str, column: "pd.Series[Any]") -> tuple[Kind, str]:
+    import pandas as pd  # noqa: PLC0415 - half a second, only to read a sample
+
     dtype: Any = column.dtype
     present = column.dropna()
     if isinstance(dtype, pd.CategoricalDtype):
@@ -273,13 +276,12 @@ def _task(estimator: object) -> Task:
     if not hasattr(estimator, "predict"):
         msg = f"{type(estimator).__name__} has no predict method: it cannot score new events"
         raise UnsupportedModel(msg, hint="use an estimator that predicts rows it has not seen")
+    from sklearn import base  # noqa: PLC0415 - a second: whoever reads a signature needs none
+
     with contextlib.suppress(AttributeError):  # it is none of scikit-learn's, and tells no task
-        for task, holds in (
-            (Task.CLASSIFICATION, is_classifier),
-            (Task.REGRESSION, is_regressor),
-            (Task.OUTLIER, is_outlier_detector),
-            (Task.CLUSTERING, is_clusterer),
-        ):
+        kinds = (base.is_classifier, base.is_regressor, base.is_outlier_detector, base.is_clusterer)
+        tasks = (Task.CLASSIFICATION, Task.REGRESSION, Task.OUTLIER, Task.CLUSTERING)
+        for task, holds in zip(tasks, kinds, strict=True):
             if holds(estimator):
                 return task
     msg = f"{type(estimator).__name__} is no regressor, classifier, outlier detector or clusterer"

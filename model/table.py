@@ -6,15 +6,17 @@ Pure numpy and pandas; knows nothing of JSON or of how rows arrive.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from model.errors import UnsupportedModel
 from model.rejection import Code
 from model.signature import Feature, Kind, Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PYTHON_TYPES: dict[Kind, tuple[type, ...]] = {
     Kind.NUMBER: (int, float),
@@ -94,7 +96,7 @@ def unfit_numbers(feature: Feature, values: list[Any]) -> dict[int, tuple[Code, 
     return unfit
 
 
-def table_from_frame(signature: Signature, frame: pd.DataFrame) -> Table:
+def table_from_frame(signature: Signature, frame: "pd.DataFrame") -> Table:
     """A DataFrame's columns as a table; extra columns are ignored.
 
     Raises:
@@ -105,8 +107,10 @@ def table_from_frame(signature: Signature, frame: pd.DataFrame) -> Table:
     return Table(tuple(_frame_column(f, named) for f in signature.features), len(frame))
 
 
-def frame_from_table(signature: Signature, table: Table) -> pd.DataFrame:
+def frame_from_table(signature: Signature, table: Table) -> "pd.DataFrame":
     """The DataFrame that an estimator with feature names is given."""
+    import pandas as pd  # noqa: PLC0415 - half a second: after what needs none
+
     columns: dict[str, Any] = {}
     for feature, column in zip(signature.features, table.columns, strict=True):
         if feature.dtype in {"category", "object"}:  # else pandas would make text of objects
@@ -121,7 +125,7 @@ def array_from_table(table: Table) -> npt.NDArray[Any]:
     return np.column_stack(table.columns)
 
 
-def _frame_column(feature: Feature, frame: pd.DataFrame) -> npt.NDArray[Any]:
+def _frame_column(feature: Feature, frame: "pd.DataFrame") -> npt.NDArray[Any]:
     if list(frame.columns).count(feature.name) != 1:
         msg = f"the table has no column {feature.name!r}, or several"
         raise UnsupportedModel(msg, hint=f"it has: {', '.join(frame.columns)}")

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from model.errors import UnsupportedModel, WrongUsage
-from model.metrics import classification_metrics, regression_metrics
+from model.metrics import best_constant, classification_metrics, regression_metrics
 from model.signature import Task, infer_signature
 
 # An estimator of scikit-learn; its own stubs do not name what `fit` and `predict` share.
@@ -89,6 +89,7 @@ def train(  # noqa: PLR0913 - each is a choice of its own with a default
         "rows_evaluated": len(sample) - rows,
         "rows_without_target": len(frame) - len(known),
         "refitted_on_all_rows": False,
+        "baseline": best_constant(_truth(ordered[target], task)[:rows], task),
     }
     return Trained(estimator, task, sample, metrics, training)
 

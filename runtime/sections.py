@@ -157,6 +157,7 @@ class BatchSettings(Section):
     source: str | None = None
     table: str | None = None
     query: Path | None = None
+    source_name: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     id_column: str = "id"
     time_column: str | None = None
     outcome_column: str | None = None  # the truth, once it is known

@@ -213,6 +213,12 @@ class BatchMetrics:
         self.missing_days = Gauge(
             "streamscore_batch_missing_days", "Days due and not yet complete.", registry=registry
         )
+        # Rows that came into complete days, or went from them, after their runs: `--again` is due.
+        self.late_rows = Gauge(
+            "streamscore_batch_late_rows",
+            "Rows that came into, or went from, complete days since their runs.",
+            registry=registry,
+        )
         # The end of the newest day that is complete: alert on its age.
         self.complete_until_timestamp_seconds = Gauge(
             "streamscore_batch_complete_until_timestamp_seconds",

@@ -70,6 +70,7 @@ def alert(
 
 def _find(settings: "Settings", asked: "Alert", day: "date") -> "tuple[list[Ran], Finding]":
     from batch.assembly import open_target
+    from batch.bundled import labels_of
     from batch.found import find_model, find_runs
     from model.errors import NoRun
 
@@ -81,7 +82,7 @@ def _find(settings: "Settings", asked: "Alert", day: "date") -> "tuple[list[Ran]
             state = unfinished[0].state
             msg = f"{name} has not scored {day} completely: the run is {state}"
             raise NoRun(msg, hint="run it again; or ask for it: --when 'not complete or …'")
-        return ran, asked.find(connection, ran)
+        return ran, asked.find(connection, ran, labels_of(settings, ran[0]))
 
 
 def _told(ran: "Sequence[Ran]", asked: "Alert", found: "Finding") -> dict[str, Any]:

@@ -8,13 +8,15 @@ Around it is the language of runtime/expressions.py, inside of `share(…)`, `co
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, case, func, select
 
+from batch.alert.sense import require_known, require_sense
+from batch.answered import answered, of_runs
 from batch.found import Ran, find_runs
 from batch.selection import Selection
 from batch.tables import predictions
@@ -29,6 +31,7 @@ _NAMES: Final = (
     *("rows", "scored", "rejected", "mean", "minimum", "maximum"),
     *("seconds", "complete", "usual_rows"),
 )
+_MEASURES: Final = frozenset({"share", "count", "average"})
 _ALLOWED: Final = (
     f"allowed are: {', '.join(_NAMES)}; share(…), count(…) of a condition on prediction, label, "
     'score, probabilities["late"], event_id, version; average(…) of one of these; numbers; '
@@ -64,14 +67,27 @@ class Alert:
         measures = {"share": self._share, "count": self._count, "average": self._average}
         shape = dict.fromkeys(_NAMES)
         self._condition: Condition = compile_condition(self._written, text, shape, measures)
+        self._tree = self._written.parsed()
+        require_sense(self._written, self._tree, _MEASURES)
 
     @property
     def asks_whether_complete(self) -> bool:
         """Whether it reckons with a day that is not complete."""
         return "complete" in self._condition.names
 
-    def find(self, connection: Connection, ran: Sequence[Ran]) -> Finding:
-        """Ask the database about a day's runs, of which there is at least one."""
+    def find(
+        self, connection: Connection, ran: Sequence[Ran], labels: Sequence[str] = ()
+    ) -> Finding:
+        """Ask the database about a day's runs, of which there is at least one.
+
+        `labels` are all that the model may answer, empty where that is not known but from its
+        probabilities.
+        Raises WrongUsage where the condition could never hold of this model's predictions.
+        """
+        has = answered(connection, ran)
+        if labels and not has.knows_all:
+            has = replace(has, labels=tuple(labels), knows_all=True)
+        require_known(self._written, self._tree, _MEASURES, self._selection.looked_at, has)
         figures = _figures(ran) | self._measured(connection, ran)
         if "usual_rows" in self._condition.names:
             figures["usual_rows"] = _usual_rows(connection, ran[0])
@@ -98,13 +114,8 @@ class Alert:
     def _measured(self, connection: Connection, ran: Sequence[Ran]) -> dict[str, Any]:
         number = predictions.c.prediction
         asked = [func.count(), func.avg(number), func.min(number), func.max(number)]
-        of_day = (
-            predictions.c.scored_for == ran[0].day,
-            predictions.c.model == ran[0].model,
-            predictions.c.run_id.in_([each.run_id for each in ran]),
-        )
         rows, mean, least, most, *found = connection.execute(
-            select(*asked, *self._counts.values()).where(*of_day)
+            select(*asked, *self._counts.values()).where(*of_runs(ran))
         ).one()
         measured: dict[str, Any] = {"mean": mean, "minimum": least, "maximum": most}
         for name, value in zip(self._counts, found, strict=True):

@@ -6,12 +6,28 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from batch.report import pictures
-from batch.report.figures import Drift, Report
+from batch.report.drifting import FEW_VALUES, LEAST_DAYS, WIDER, Drift, Moved
+from batch.report.figures import Report
 from batch.report.text import compact, number, percent
 from batch.report.verdict import Tone
 from model.profile import NumberCounts
 
-_TONES: Final = {"none": Tone.FINE, "some": Tone.LOOK, "strong": Tone.ACT}
+_TONES: Final = {
+    Moved.NO: Tone.FINE,
+    Moved.KNOWN: Tone.FINE,
+    Moved.SLIGHTLY: Tone.FINE,
+    Moved.SUDDENLY: Tone.LOOK,
+    Moved.STRONGLY: Tone.LOOK,
+}
+_SAYS: Final = (
+    "How far the day's rows are from those of the days before (“lately”) and from the data that "
+    "the model was bundled with (“bundle”): population stability indexes, of which below 0.1 is "
+    f"none and above 0.2 much ({WIDER:g} times that with fewer than {FEW_VALUES} values). "
+    "“Suddenly”: much further from the days before than any of them is from the others; look at "
+    "where it comes from. “Since before”: no news, but the model meets other rows than it was "
+    "bundled with, as in another season; train anew if its quality falls."
+)
+_TOO_FEW_DAYS: Final = f"There are fewer than {LEAST_DAYS} days before to compare with."
 _MOST_PICTURES: Final = 4
 _MOST_BARS: Final = 12
 _WORTH_TELLING: Final = 0.005  # of a share that is missing
@@ -19,20 +35,29 @@ _WORTH_TELLING: Final = 0.005  # of a share that is missing
 
 def drift_of(report: Report) -> dict[str, Any]:
     """What the template is given."""
-    features = [each for each in report.drifts if each.counts not in (report.number, report.labels)]
-    worst_few = [each for each in features if each.word != "none"][:_MOST_PICTURES] or features[:2]
+    answers = {each.name for each in (report.number, report.labels) if each is not None}
+    features = [each for each in report.drifts if each.name not in answers]
+    worst_few = [each for each in features if each.moved is not Moved.NO][
+        :_MOST_PICTURES
+    ] or features[:2]
+    few_days = _TOO_FEW_DAYS if any(each.lately is None for each in report.drifts) else ""
     return {
         "drifts": [
-            {"name": each.name, "index": f"{each.index:.3f}", "word": each.word}
-            | {"tone": _TONES[each.word].value, "note": _moved(each)}
+            {"name": each.name, "index": _index(each.index), "lately": _index(each.lately)}
+            | {"word": each.moved.value, "tone": _TONES[each.moved].value, "note": _moved(each)}
             for each in report.drifts
         ],
+        "drift_says": " ".join(filter(None, (_SAYS, few_days, report.no_drift))),
         "no_drift": report.no_drift,
         "drift_pictures": [
             {"name": each.name, "svg": Markup(_drift_picture(each))}  # noqa: S704 - drawn here
             for each in worst_few
         ],
     }
+
+
+def _index(value: float | None) -> str:
+    return "—" if value is None else f"{value:.2f}"
 
 
 def _moved(drift: Drift) -> str:
@@ -42,7 +67,7 @@ def _moved(drift: Drift) -> str:
         return f"missing {percent(missing / total)}" if missing and total else ""
     there = sum(counts.counts)
     mean = counts.total / there if there and counts.total is not None else None
-    parts = [f"{number(counts.expected_mean)} → {number(mean)}"] if mean is not None else []
+    parts = [f"mean {number(counts.expected_mean)} → {number(mean)}"] if mean is not None else []
     total = there + counts.missing
     now = counts.missing / total if total else 0.0
     if abs(now - counts.expected[-1]) >= _WORTH_TELLING:
@@ -57,14 +82,17 @@ def _drift_picture(drift: Drift) -> str:
         tallies = [*counts.counts, counts.missing]
     else:
         names, tallies = [*counts.categories, "all others", "missing"], counts.counts
-    kept = [place for place, count in enumerate(tallies) if count or counts.expected[place] > 0][
-        :12
-    ]
+    expected, beside = drift.before or counts.expected, pictures.BUNDLED
+    if drift.before is not None:
+        beside = "the days before"
+    there = [place for place, count in enumerate(tallies) if count or expected[place] > 0]
+    kept = there[:_MOST_BARS]
     return pictures.categories(
         [names[place] for place in kept],
         [tallies[place] for place in kept],
-        [counts.expected[place] for place in kept],
+        [expected[place] for place in kept],
         drift.name,
+        beside,
     )
 
 

@@ -3,19 +3,19 @@
 How it looks is batch/report/page.py and batch/report/pictures.py.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import reduce
 
 from batch.found import Ran
+from batch.report.drifting import Drift, drifts_of
+from batch.report.measured import MEDIAN, Measured
 from batch.report.quality import Quality
 from batch.report.verdict import Finding, findings
-from model.drift import in_words, population_stability
 from model.profile import NumberCounts, Profile, Segment, TextCounts, from_json, merged
 
 DAYS_BEFORE = 7
-LEAST_ROWS_FOR_DRIFT = 200  # fewer rows than some ten in a bin move by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,6 @@ class SegmentFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
-    """How far a feature, or the answer, has moved from the baseline."""
-
-    name: str
-    index: float
-    word: str
-    counts: NumberCounts | TextCounts
-
-
-@dataclass(frozen=True, slots=True)
 class Top:
     """A row to act on."""
 
@@ -93,7 +83,8 @@ class Report:
     """A day of a model. `days` are the 7 before, gaps included, and the day itself last.
 
     `figure` says what the numbers are ("prediction", "probability of late", ...); `label` is the
-    one that is acted on, None without labels. `no_drift` says why there is none to tell.
+    one that is acted on, None without labels. `quantiles` of the number are exact, by their share.
+    `no_drift` and `no_segments` say why there are none to tell.
     """
 
     model: str
@@ -104,7 +95,9 @@ class Report:
     label: str | None
     number: NumberCounts | None
     labels: TextCounts | None
+    quantiles: Mapping[float, float]
     segments: tuple[SegmentFigures, ...]
+    no_segments: str
     drifts: tuple[Drift, ...]
     no_drift: str
     top: tuple[Top, ...]
@@ -128,33 +121,51 @@ class Lists:
     causes: tuple[Cause, ...]
 
 
-def build(
-    day: date, ran: Sequence[Ran], lists: Lists, quality: Quality, label: str | None
-) -> Report:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What was asked of the databases: `measured` by day, the `segments` that no run counted."""
+
+    measured: Mapping[date, Measured] = field(default_factory=dict)
+    segments: tuple[SegmentFigures, ...] = ()
+    no_segments: str = ""
+    quality: Quality = field(default_factory=Quality)
+
+
+def build(day: date, ran: Sequence[Ran], lists: Lists, parts: Parts, label: str | None) -> Report:
     """The report of a day from the runs of it and of the days before."""
     of_day = tuple(each for each in ran if each.day == day)
     profile = day_profile(of_day)
-    days = tuple(_day(each, ran) for each in _days(day))
-    drifts, no_drift = _drifts(profile, of_day)
-    number = profile.number if profile else None
+    today = parts.measured.get(day, Measured())
+    days = tuple(_day(each, ran, parts.measured.get(each, Measured())) for each in _days(day))
+    drifts, no_drift = drifts_of(
+        profile,
+        [day_profile([each for each in ran if each.day == one.day]) for one in _before(days)],
+        sum(each.rows_scored for each in of_day),
+    )
     return Report(
         model=of_day[0].model,
         runs=of_day,
         days=days,
-        task=profile.task if profile else None,
-        figure=number.name if number else "prediction",
+        task=today.task,
+        figure=today.number.name if today.number else "prediction",
         label=label,
-        number=number,
-        labels=profile.labels if profile else None,
-        segments=_segments(profile, label),
+        number=today.number,
+        labels=today.labels,
+        quantiles=today.quantiles,
+        segments=_segments(profile, label) or parts.segments,
+        no_segments=parts.no_segments,
         drifts=drifts,
         no_drift=no_drift,
         top=lists.top,
         top_is=lists.top_is,
         causes=lists.causes,
-        quality=quality,
-        findings=findings(days, label, [(each.name, each.word) for each in drifts], quality),
+        quality=parts.quality,
+        findings=findings(days, label, drifts, parts.quality),
     )
+
+
+def _before(days: Sequence[DayFigures]) -> list[DayFigures]:
+    return [each for each in days[:-1] if each.state == "complete"]
 
 
 def day_profile(ran: Sequence[Ran]) -> Profile | None:
@@ -166,13 +177,13 @@ def day_profile(ran: Sequence[Ran]) -> Profile | None:
     return reduce(lambda whole, each: merged(whole, each) or whole, profiles)
 
 
-def label_to_act_on(profile: Profile | None, given: str | None) -> str | None:
+def label_to_act_on(measured: Measured, given: str | None) -> str | None:
     """The label that was given, or the rarest that the day has; -1 of outliers."""
-    if given is not None or profile is None or profile.labels is None:
+    labels = measured.labels
+    if given is not None or labels is None:
         return given
-    if profile.task == "outlier":
+    if measured.task == "outlier":
         return "-1"
-    labels = profile.labels
     counted = zip(labels.counts, labels.categories, strict=False)
     present = [(count, name) for count, name in counted if count > 0]
     return min(present)[1] if present else next(iter(labels.categories), None)
@@ -186,30 +197,13 @@ def label_share(labels: TextCounts | None, label: str | None) -> float | None:
     return labels.counts[labels.categories.index(label)] / total if total else None
 
 
-def quantile(number: NumberCounts, share: float) -> float | None:
-    """A quantile, interpolated within its bin; None without bins or values."""
-    total = sum(number.counts)
-    if not total or not number.edges or number.least is None or number.most is None:
-        return None
-    edges = [number.least, *number.edges, number.most]
-    wanted, below = share * total, 0
-    for place, count in enumerate(number.counts):
-        if count and below + count >= wanted:
-            low, high = max(edges[place], number.least), min(edges[place + 1], number.most)
-            return low + (high - low) * (wanted - below) / count
-        below += count
-    return number.most
-
-
 def _days(day: date) -> list[date]:
     return [day - timedelta(days=n) for n in range(DAYS_BEFORE, -1, -1)]
 
 
-def _day(day: date, ran: Sequence[Ran]) -> DayFigures:
+def _day(day: date, ran: Sequence[Ran], measured: Measured) -> DayFigures:
     runs = [each for each in ran if each.day == day]
-    profile = day_profile(runs)
-    number = profile.number if profile else None
-    labels = profile.labels if profile else None
+    number, labels = measured.number, measured.labels
     states = [each.state for each in runs if not each.is_complete]
     mean = None
     if number is not None and number.total is not None and any(number.counts):
@@ -223,34 +217,13 @@ def _day(day: date, ran: Sequence[Ran]) -> DayFigures:
         rejected=sum(each.rows_rejected for each in runs),
         seconds=sum(each.seconds for each in runs),
         mean=mean,
-        median=None if number is None else quantile(number, 0.5),
+        median=measured.quantiles.get(MEDIAN),
         shares={
             name: share
             for name in (labels.categories if labels else ())
             if (share := label_share(labels, name)) is not None
         },
     )
-
-
-def _drifts(profile: Profile | None, ran: Sequence[Ran]) -> tuple[tuple[Drift, ...], str]:
-    if profile is None:
-        return (), "The run kept no profile of its rows: it was begun by an older version."
-    if not profile.has_baseline:
-        why = "The bundle has no baseline to compare with: bundle the model again to have one."
-        return (), why
-    if profile.given < LEAST_ROWS_FOR_DRIFT:
-        return (), f"Drift is told from {LEAST_ROWS_FOR_DRIFT} rows on; there are {profile.given}."
-    scored = sum(each.rows_scored for each in ran)
-    why = "" if profile.scored == scored else f"Told of {profile.scored} of {scored} rows alone."
-    answers = [each for each in (profile.number, profile.labels) if each is not None]
-    found = [each for part in (*profile.features, *answers) if (each := _drift(part)) is not None]
-    return tuple(sorted(found, key=lambda each: -each.index)), why
-
-
-def _drift(part: NumberCounts | TextCounts) -> Drift | None:
-    counts = part.counts if isinstance(part, TextCounts) else [*part.counts, part.missing]
-    index = population_stability(part.expected, counts)
-    return None if index is None else Drift(part.name, index, in_words(index), part)
 
 
 def _segments(profile: Profile | None, label: str | None) -> tuple[SegmentFigures, ...]:
@@ -274,5 +247,9 @@ def _segment(segment: Segment, label: int | None) -> SegmentFigures:
             figure = segment.totals[place] / rows
         if rows:
             groups.append(Group(name, rows, rows / total, figure, place >= named))
-    ordered = sorted(groups, key=lambda each: (each.is_rest, -each.rows))
-    return SegmentFigures(segment.feature, tuple(ordered))
+    return SegmentFigures(segment.feature, ordered_groups(groups))
+
+
+def ordered_groups(groups: Iterable[Group]) -> tuple[Group, ...]:
+    """The most frequent first, the rest last."""
+    return tuple(sorted(groups, key=lambda each: (each.is_rest, -each.rows)))

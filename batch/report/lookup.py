@@ -10,10 +10,11 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, func, select
 
+from batch.answered import of_runs
 from batch.day import Window
 from batch.found import Ran
 from batch.report.figures import Cause, Lists, Top
-from batch.report.quality import Answer, Quality, QualityRow, Tally, calibration
+from batch.report.quality import Answer, Naive, Quality, QualityRow, Tally, calibration
 from batch.selection import probability
 from batch.source import Source
 from batch.tables import predictions, rejections
@@ -48,11 +49,7 @@ def _top(
     connection: Connection, ran: Sequence[Ran], label: str | None, limit: int, *, lowest: bool
 ) -> tuple[tuple[Top, ...], str]:
     table = predictions.c
-    of_day = (
-        table.scored_for == ran[0].day,
-        table.model == ran[0].model,
-        table.run_id.in_([each.run_id for each in ran]),
-    )
+    of_day = of_runs(ran)
     kinds = select(func.max(table.score), func.max(table.label)).where(*of_day)
     score, a_label = connection.execute(kinds).one()
     has_probabilities = a_label is not None and _has_probabilities(connection, of_day)
@@ -118,12 +115,16 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
-    """Holds the predictions of `ran` against their outcomes; calibration is that of `label`."""
+    """Holds the predictions of `ran` against their outcomes; calibration is that of `label`.
+
+    `naive` is what is answered without looking at a row.
+    """
 
     connection: Connection
     ran: Sequence[Ran]
     outcomes: Outcomes
     label: str | None
+    naive: Naive
 
     def quality(self, windows: Sequence[Window], bar: Advance) -> Quality:
         """The quality of these days."""
@@ -136,32 +137,20 @@ class Measuring:
                 continue
             by_version: dict[str, Tally] = {}
             for ids, values in self.outcomes.known(window, bar):
-                for start in range(0, len(ids), _AT_A_TIME):
-                    part = slice(start, start + _AT_A_TIME)
-                    self._add(of_day[0], ids[part], values[part], by_version)
-            tallies += by_version.values()
+                self._add(of_day[0], ids, values, by_version)
             rows += _quality_rows(window.day, of_day, by_version)
+            for tally in by_version.values():
+                tally.forget_outcomes()
+            tallies += by_version.values()
         if not any(row.known for row in rows):
             why = f"The column {self.outcomes.column!r} has no outcome of these days yet."
             return Quality(why_not=why)
-        return Quality(tuple(rows), calibration(tallies))
+        return Quality(tuple(rows), calibration(tallies), naive=self.naive)
 
     def _add(
         self, ran: Ran, ids: Sequence[str], outcomes: Sequence[Any], by_version: dict[str, Tally]
     ) -> None:
-        table = predictions.c
-        columns = (
-            table.event_id,
-            table.version,
-            table.prediction,
-            table.label,
-            table.probabilities,
-        )
-        found = select(*columns).where(table.event_id.in_(ids), table.model == ran.model)
-        answers = {
-            row[0]: Answer(*row[1:])
-            for row in self.connection.execute(found.where(table.scored_for == ran.day))
-        }
+        answers = answers_of(self.connection, ran, ids)
         grouped: dict[str, tuple[list[Any], list[Answer]]] = {}
         for name, outcome in zip(ids, outcomes, strict=True):
             if (answer := answers.get(name)) is not None:
@@ -169,7 +158,20 @@ class Measuring:
                 known[0].append(outcome)
                 known[1].append(answer)
         for version, (values, given) in grouped.items():
-            by_version.setdefault(version, Tally(self.label)).add(values, given)
+            by_version.setdefault(version, Tally(self.label, self.naive)).add(values, given)
+
+
+def answers_of(connection: Connection, ran: Ran, ids: Sequence[str]) -> dict[str, Answer]:
+    """The answers of a run's day to the rows of these ids, by id."""
+    table = predictions.c
+    columns = (table.event_id, table.version, table.prediction, table.label, table.probabilities)
+    of_day = (table.model == ran.model, table.scored_for == ran.day)
+    answers: dict[str, Answer] = {}
+    for start in range(0, len(ids), _AT_A_TIME):
+        some = table.event_id.in_(ids[start : start + _AT_A_TIME])
+        for name, *answer in connection.execute(select(*columns).where(some, *of_day)):
+            answers[name] = Answer(*answer)
+    return answers
 
 
 def can_be_measured(task: str | None) -> bool:

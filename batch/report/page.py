@@ -13,9 +13,11 @@ from markupsafe import Markup
 from batch.found import Ran
 from batch.report import pictures
 from batch.report.drift_page import drift_of
-from batch.report.figures import DayFigures, Report, SegmentFigures, label_share, quantile
-from batch.report.text import number, percent, seconds
+from batch.report.figures import DayFigures, Report, SegmentFigures, label_share
+from batch.report.quality import QualityRow
+from batch.report.text import figure, number, percent, seconds
 from batch.report.verdict import Tone, worst
+from model.profile import NumberCounts, TextCounts
 
 _SIGNS: Final = {Tone.FINE: "✓", Tone.LOOK: "!", Tone.ACT: "✕"}
 _HEADLINES: Final = {
@@ -24,8 +26,15 @@ _HEADLINES: Final = {
     Tone.ACT: "Needs attention",
 }
 _MOST_GROUPS: Final = 10
-_QUANTILES: Final = ((0.05, "5 % are below"), (0.25, "a quarter"), (0.5, "half (the median)"))
-_UPPER: Final = ((0.75, "three quarters"), (0.95, "95 % are below"))
+_QUANTILES: Final = {
+    0.0: "least",
+    0.05: "5% are below",
+    0.25: "a quarter is below",
+    0.5: "half is below (the median)",
+    0.75: "three quarters are below",
+    0.95: "95% are below",
+    1.0: "most",
+}
 
 
 def render(report: Report, made_at: datetime, version: str) -> str:
@@ -94,23 +103,29 @@ def _predictions(report: Report) -> dict[str, Any]:
         edges = counts.edges
         drawn.append(pictures.histogram(edges, counts.counts, counts.expected, counts.name))
         quantiles = [
-            (name, number(quantile(counts, share))) for share, name in (*_QUANTILES, *_UPPER)
+            (_QUANTILES[share], number(value)) for share, value in sorted(report.quantiles.items())
         ]
-        quantiles = [("least", number(counts.least)), *quantiles, ("most", number(counts.most))]
     if labels is not None and report.today.scored:
         named = len(labels.categories)
         several = slice(named + 1 if len(labels.counts) > named and labels.counts[named] else named)
         names = [*labels.categories, "all others"][several]
-        expected = labels.expected[several]
+        expected = labels.expected[several] if labels.expected else []
         drawn.append(pictures.categories(names, labels.counts[several], expected, "labels"))
     return {
         "figure": report.figure,
         "distribution": [Markup(each) for each in drawn],  # noqa: S704 - drawn here
-        "distribution_says": "This day (bars) beside the data that the model was bundled with.",
-        "no_distribution": "There is no picture of the predictions: "
-        + (report.no_drift or "none were made."),
+        "distribution_says": _beside(counts or labels),
         "quantiles": quantiles,
     }
+
+
+def _beside(counts: NumberCounts | TextCounts | None) -> str:
+    if counts is None or not counts.expected:
+        return "This day alone: the bundle has no baseline to show beside it."
+    return (
+        "This day (bars) beside the model's answers to the data that it was bundled with. The "
+        "outermost bars hold all that lies beyond."
+    )
 
 
 def _days(report: Report) -> dict[str, Any]:
@@ -167,6 +182,7 @@ def _segments(report: Report) -> dict[str, Any]:
     all_rows = "" if level is None else f"; of all rows it is {form(level)}"
     return {
         "segments": [_segment(each, level, of_label=of_label) for each in report.segments],
+        "no_segments": report.no_segments,
         "segment_figure": _called(report) if of_label else "Mean",
         "segments_say": f"Rows and {called} by the values of a feature{all_rows}.",
     }
@@ -226,19 +242,27 @@ def _quality(report: Report) -> dict[str, Any]:
     return {
         "quality": [
             {"day": f"{row.day:%a %-d %b}", "version": row.version}
-            | {"known": f"{row.known:,} of {row.scored:,} known"}
-            | {"values": [number(row.figures.get(name)) for name in names]}
+            | {"known": _known(row)}
+            | {"values": [figure(row.figures.get(name)) for name in names]}
             for row in reversed(quality.rows)
         ],
         "quality_columns": names,
         "quality_says": quality.summary or "",
+        "naive_is": quality.naive.in_words(names),
         "promised": f"On its card the bundle has: {promised}." if promised else "",
         "calibration": drawn,
         "no_quality": quality.why_not,
     }
 
 
-_ORDER: Final = ("MAE", "naive MAE", "RMSE", "bias", "accuracy", "AUC", "log-loss")
+def _known(row: QualityRow) -> str:
+    return "all known" if row.known == row.scored else f"{row.known:,} of {row.scored:,} known"
+
+
+_ORDER: Final = (
+    *("MAE", "naive MAE", "RMSE", "bias"),
+    *("accuracy", "AUC", "log-loss", "naive log-loss"),
+)
 
 
 def _run(run: Ran) -> Iterator[tuple[str, str]]:
@@ -247,7 +271,8 @@ def _run(run: Ran) -> Iterator[tuple[str, str]]:
     yield "Version", run.version
     yield (
         "Rows",
-        f"{run.rows_read:,} read, {run.rows_scored:,} scored, {run.rows_rejected:,} rejected",
+        f"{run.rows_read:,} read, {run.rows_scored:,} scored, {run.rows_rejected:,} rejected"
+        + f"; {run.rows_taken:,} more are counted with later runs" * bool(run.rows_taken),
     )
     ended = "" if run.finished_at is None else f" to {run.finished_at:%Y-%m-%d %H:%M:%S}"
     yield "Ran", f"{run.started_at:%Y-%m-%d %H:%M:%S}{ended} UTC, {seconds(run.seconds)} at work"

@@ -24,6 +24,7 @@ from batch.report.text import compact
 
 _INCHES: Final = 72  # points
 _WIDTH: Final = 400  # points: a phone's width, so that its text is not made smaller there
+BUNDLED: Final = "the bundle's data"
 _SHORTENED: Final = 14  # characters of a category
 
 # Stand-ins that matplotlib knows as colours; the page's variables take their places.
@@ -75,19 +76,21 @@ def histogram(
         shares = [count / total for count in counts]
         axes.bar(ends[:-1], shares, widths, align="edge", color=_BAR, label="this day", linewidth=0)
         if expected:
-            axes.stairs(
-                expected[: len(counts)], ends, color=_LINE, linewidth=1.8, label="training data"
-            )
+            axes.stairs(expected[: len(counts)], ends, color=_LINE, linewidth=1.8, label=BUNDLED)
         axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(FuncFormatter(_compact))
         axes.set_xlabel(axis)
         _legend(axes)
-        return _svg(figure, f"Distribution of {axis}: this day as bars, training data as a line")
+        return _svg(figure, f"Distribution of {axis}: this day as bars, {BUNDLED} as a line")
 
 
 def categories(
-    names: Sequence[str], counts: Sequence[int], expected: Sequence[float], title: str
+    names: Sequence[str],
+    counts: Sequence[int],
+    expected: Sequence[float],
+    title: str,
+    beside: str = BUNDLED,
 ) -> str:
     """Shares of categories, or of a number's bins as words, beside the expected ones."""
     with _drawing(f"cat {title}", 60 + 24 * len(names)) as (figure, axes):
@@ -98,16 +101,14 @@ def categories(
         axes.grid(visible=False, axis="y")
         axes.barh(places, shares, 0.62, color=_BAR, label="this day")
         if expected:
-            axes.scatter(
-                expected, places, marker="D", s=26, color=_LINE, zorder=3, label="training data"
-            )
+            axes.scatter(expected, places, marker="D", s=26, color=_LINE, zorder=3, label=beside)
         axes.set_yticks(places, [_short(name) for name in names])
         axes.invert_yaxis()
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
         _legend(axes)
-        return _svg(figure, f"{title}: this day as bars, training data as diamonds")
+        return _svg(figure, f"{title}: this day as bars, {beside} as diamonds")
 
 
 def days(

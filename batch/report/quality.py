@@ -6,7 +6,7 @@ rounded to a thousandth, so that no list of them is kept.
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
@@ -34,6 +34,31 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Naive:
+    """The answer that looks at no feature: one number, or one set of shares of the labels.
+
+    It is the card's (the median, or the shares of the labels, that the model was fitted on) where
+    the bundle has one, else what would have been best in hindsight: that of each day's outcomes.
+    """
+
+    number: float | None = None
+    shares: Mapping[str, float] | None = None
+
+    def in_words(self, figures: Collection[str]) -> str:
+        """What the columns "naive …" are; empty where there is none."""
+        if "naive MAE" in figures:
+            if self.number is None:
+                return "Naive is to answer the day's own median outcome to every row."
+            what = f"{self.number:.4g}, the median outcome that the model was fitted on"
+            return f"Naive is to answer {what}, to every row."
+        if "naive log-loss" in figures:
+            if self.shares is None:
+                return "Naive is to answer the shares of the day's own labels to every row."
+            return "Naive is to answer the shares of the labels that the model was fitted on."
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class QualityRow:
     """A day of a version: `known` of its predictions have an outcome; figures by their names."""
 
@@ -56,6 +81,7 @@ class Quality:
     calibration: tuple[tuple[float, float, int], ...] = ()
     why_not: str = ""
     promised: Mapping[str, float] = field(default_factory=dict)
+    naive: Naive = field(default_factory=Naive)
 
     @property
     def total(self) -> dict[str, float]:
@@ -71,13 +97,18 @@ class Quality:
         span = f"over {known:,} outcomes of {days} day{'s' if days > 1 else ''}"
         if "MAE" in total and total.get("naive MAE"):
             better = 1 - total["MAE"] / total["naive MAE"]
-            how = f"{abs(better):.0%} {'better' if better >= 0 else 'worse'} than the mean"
-            return f"Mean absolute error {total['MAE']:.4g} {span}: {how}."
+            how = f"{abs(better):.0%} {'better' if better >= 0 else 'worse'} than naive"
+            return f"Mean absolute error {total['MAE']:.4g} {span}: {how} ({self._constant})."
         if "AUC" in total:
             return f"AUC {total['AUC']:.3f}, accuracy {total['accuracy']:.1%} {span}."
         if "accuracy" in total:
             return f"Accuracy {total['accuracy']:.1%} {span}."
         return None
+
+    @property
+    def _constant(self) -> str:
+        number = self.naive.number
+        return "each day's median" if number is None else f"always {number:.4g}"
 
     @property
     def is_worse_than_naive(self) -> bool:
@@ -92,11 +123,14 @@ class Quality:
 class Tally:
     """Counts one day of one version."""
 
-    def __init__(self, label: str | None) -> None:
+    def __init__(self, label: str | None, naive: Naive) -> None:
         self.known = 0
         self._label = label
-        self._outcomes = array("d")  # the naive error needs their mean first
+        self._naive = naive
+        self._outcomes = array("d")  # a day's naive error needs its median first
+        self._naive_size = 0.0
         self._errors = np.zeros(3)  # sums of the error, its size and its square
+        self._has_numbers = False
         self._right = 0
         self._loss = 0.0
         self._seen: dict[str, int] = {}
@@ -114,23 +148,23 @@ class Tally:
 
     def figures(self) -> dict[str, float]:
         """What the rows came to; figures that they do not define are left out."""
-        if self._outcomes:
-            truth = np.frombuffer(self._outcomes)
+        if self._has_numbers:
             bias, size, square = self._errors / self.known
-            naive = np.abs(truth - truth.mean()).mean()
+            naive = self._naive_mae()
             figures = {"MAE": size, "naive MAE": naive, "RMSE": math.sqrt(square), "bias": bias}
         elif self.known:
             figures = {"accuracy": self._right / self.known}
             if self._with_probabilities:
                 figures["log-loss"] = self._loss / self._with_probabilities
-                figures["naive log-loss"] = -sum(
-                    count / self.known * math.log(count / self.known)
-                    for count in self._seen.values()
-                )
+                figures["naive log-loss"] = self._naive_log_loss()
                 figures["AUC"] = self._auc()
         else:
             figures = {}
         return {name: float(value) for name, value in figures.items() if math.isfinite(value)}
+
+    def forget_outcomes(self) -> None:
+        """Give back what only `figures` needs: a number for each row."""
+        self._outcomes = array("d")
 
     @property
     def bins(self) -> npt.NDArray[np.float64]:
@@ -145,10 +179,14 @@ class Tally:
         ]
         if not pairs:
             return
-        truth, predicted = np.array(pairs, dtype=np.float64).T
+        truth, predicted = np.ascontiguousarray(np.array(pairs, dtype=np.float64).T)
         error = predicted - truth
         self._errors += (error.sum(), np.abs(error).sum(), np.square(error).sum())
-        self._outcomes.extend(truth.tolist())
+        if self._naive.number is None:
+            self._outcomes.frombytes(truth.tobytes())
+        else:
+            self._naive_size += float(np.abs(truth - self._naive.number).sum())
+        self._has_numbers = True
         self.known += len(pairs)
 
     def _add_label(self, outcome: object, answer: Answer) -> None:
@@ -168,6 +206,21 @@ class Tally:
             probability = known[self._label]
             place = min(int(probability * BINS), BINS - 1)
             self._bins[place] += (probability, truth == self._label, 1)
+
+    def _naive_mae(self) -> float:
+        if self._naive.number is not None:
+            return self._naive_size / self.known
+        truth = np.frombuffer(self._outcomes)
+        return float(np.abs(truth - np.median(truth)).mean())
+
+    def _naive_log_loss(self) -> float:
+        total, shares = self.known, self._naive.shares
+        if shares is None:
+            shares = {label: count / total for label, count in self._seen.items()}
+        return -sum(
+            count / total * math.log(max(shares.get(label, 0.0), _LEAST_PROBABILITY))
+            for label, count in self._seen.items()
+        )
 
     def _auc(self) -> float:
         """The mean over the labels that some of the rows have and some have not."""

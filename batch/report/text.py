@@ -33,6 +33,13 @@ def number(value: float | None) -> str:
     return f"{value:.4g}"
 
 
+def figure(value: float | None) -> str:
+    """A number in three digits, zeros too, for a column; a dash where there is none."""
+    if value is None or abs(value) >= 1000:  # noqa: PLR2004 - as above
+        return number(value)
+    return f"{value:#.3g}".rstrip(".")
+
+
 def seconds(value: float) -> str:
     """A duration: 40 ms, 1.4 s, 12 s, 3 min 20 s, 1 h 5 min."""
     if value < 1:

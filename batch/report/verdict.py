@@ -9,6 +9,7 @@ from enum import StrEnum
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+from batch.report.drifting import Drift, Moved
 from batch.report.quality import Quality
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 _ENOUGH: Final = 3  # days before, to say what is usual
 _SPREADS: Final = 3.0  # from the median, of the usual distance from it
 _AT_LEAST: Final = 0.1  # a change below a tenth is none worth telling
-_MANY: Final = 0.05  # the share of rejected rows that asks for someone
+_SOME_REJECTED: Final = 0.01  # the share of rejected rows that is worth a look
+_MANY_REJECTED: Final = 0.05  # the share that asks for someone
+_NAMED: Final = 3  # features in a sentence
 
 
 class Tone(StrEnum):
@@ -40,7 +43,7 @@ class Finding:
 def findings(
     days: "Sequence[DayFigures]",
     label: str | None,
-    drifts: Sequence[tuple[str, str]],
+    drifts: Sequence[Drift],
     quality: Quality,
 ) -> tuple[Finding, ...]:
     """The findings, in the order in which they are told."""
@@ -76,10 +79,14 @@ def _complete(today: "DayFigures") -> Finding | None:
 def _rejected(today: "DayFigures") -> Finding | None:
     if not today.rejected:
         return Finding(Tone.FINE, "No row was rejected.", "rejected") if today.rows else None
-    many = today.rejected_share > _MANY
     rows = "row was" if today.rejected == 1 else "rows were"
-    text = f"{today.rejected:,} {rows} rejected ({_percent(today.rejected_share)})."
-    return Finding(Tone.ACT if many else Tone.LOOK, text, "rejected")
+    share = today.rejected_share
+    text = f"{today.rejected:,} {rows} rejected ({_percent(share)}"
+    for limit, tone in ((_MANY_REJECTED, Tone.ACT), (_SOME_REJECTED, Tone.LOOK)):
+        if share > limit:
+            return Finding(tone, f"{text}, above the limit of {limit:.0%}).", "rejected")
+    text = f"{text}, within the limit of {_SOME_REJECTED:.0%})."
+    return Finding(Tone.FINE, text, "rejected")
 
 
 def _rows(today: "DayFigures", before: "Sequence[DayFigures]") -> Finding | None:
@@ -115,16 +122,32 @@ def _change(what: str, now: float, before: Sequence[float], form: str) -> Findin
     return Finding(Tone.LOOK, f"{text}: unusually {'high' if now > usual else 'low'}.", "days")
 
 
-def _drifted(drifts: Sequence[tuple[str, str]]) -> Finding | None:
+def _drifted(drifts: Sequence[Drift]) -> Finding | None:
     if not drifts:
         return None
-    for word, tone in (("strong", Tone.LOOK), ("some", Tone.FINE)):
-        names = [name for name, told in drifts if told == word]
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""  # noqa: PLR2004 - a sentence holds three
-            text = f"{word.capitalize()} drift from the training data in {', '.join(names[:3])}"
-            return Finding(tone, f"{text}{more}.", "drift")
-    return Finding(Tone.FINE, "No drift from the training data.", "drift")
+    by_verdict = {moved: [each.name for each in drifts if each.moved is moved] for moved in Moved}
+    for moved, tone, text in _DRIFTED:
+        if names := by_verdict[moved]:
+            return Finding(tone, text.format(names=_named(names)), "drift")
+    return Finding(Tone.FINE, "Inputs and answers are as on the days before.", "drift")
+
+
+_FAR: Final = "far from the data that the model was bundled with: {names}."
+_DRIFTED: Final = (
+    (Moved.SUDDENLY, Tone.LOOK, "Unlike the days before: {names}. Ask their source what changed."),
+    (Moved.STRONGLY, Tone.LOOK, f"Possibly new, too few days before to say: {_FAR}"),
+    (
+        Moved.KNOWN,
+        Tone.FINE,
+        f"Inputs and answers are as on the days before, but {_FAR} Train anew if quality falls.",
+    ),
+    (Moved.SLIGHTLY, Tone.FINE, "Inputs and answers: a little moved, nothing to do: {names}."),
+)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _quality(quality: Quality) -> Finding | None:

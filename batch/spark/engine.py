@@ -132,7 +132,7 @@ class SparkJob:
             target = Address.of(connection)
         read, scored = 0, 0
         if counted.rows:
-            with spark_errors(self.source.name):
+            with spark_errors(self.source.address):
                 context = session.sparkContext
                 rows_done = context.accumulator(0)
                 work = self._task(session, day, counted.rows, staging, target, rows_done)

@@ -402,7 +402,7 @@ class Bench:
             self.fill(flights(day, count))
 
     def open_source(self, table: str | None = "flights", text: str | None = None) -> Source:
-        query = Query(table, text, self.id_column, self.time_column, self.stored)
+        query = Query(table, text, self.id_column, self.time_column, self.stored, "wanted")
         return Source(Database(self.source), query)
 
     def open_target(self) -> Target:
@@ -417,7 +417,9 @@ class Bench:
         return Job(source, self.open_target(), model, columns, self.chunk_rows, clock, self.stopped)
 
     def task(self, job: Job, day: date = DAY) -> Task:
-        return Task(job.model.name, job.model.version, job.source.name, window(day, self.zone))
+        model, source = job.model, job.source
+        in_zone = window(day, self.zone)
+        return Task(model.name, model.version, source.name, in_zone, source.digest)
 
     def score(self, job: Job, day: date = DAY, *, again: bool = False) -> Outcome:
         return job.score_day(self.task(job, day), Nobody(), again=again)

@@ -1,13 +1,13 @@
 """A predictions database with some days in it, scored by the real job: for the report's tests."""
 
-import sqlite3
-from contextlib import closing
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import sqlalchemy as sa
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from batch.assembly import build_job, load, open_source, open_target, resolve_model, task
+from batch.database import Database
 from model.bundle import save_bundle
 from runtime.settings import Settings, load_settings
 
@@ -61,22 +62,55 @@ def rows(day: date, seed: int) -> pd.DataFrame:
     return frame
 
 
-def fill(folder: Path, kind: str, *, days: int = 8, sources: int = 1) -> Settings:
-    """Score the last days, all but the gap, by a new model; the settings that find all of it."""
+def fill(  # noqa: PLR0913 - what a test may want
+    folder: Path,
+    kind: str,
+    *,
+    days: int = 8,
+    sources: int = 1,
+    on: tuple[str, str] | None = None,
+    baseline: bool = True,
+) -> Settings:
+    """Score the last days, all but the gap, by a new model; the settings that find all of it.
+
+    `on` are the addresses of the source and of the predictions; files of SQLite in the folder
+    without.
+    """
     name = _bundle(folder / "models", kind)
+    if not baseline:
+        _without_baseline(folder / "models" / name / "1")
     settings = Settings()
     for number in range(sources):
-        file = folder / f"source{number}.db"
+        source, target = on or (
+            f"sqlite:///{folder / f'source{number}.db'}",
+            f"sqlite:///{folder / 'predictions.db'}",
+        )
         wanted = [DAY - timedelta(days=n) for n in range(days) if DAY - timedelta(days=n) != GAP]
-        with closing(sqlite3.connect(file)) as connection:
-            for day in wanted:
-                drawn = rows(day, day.toordinal() + number)
-                drawn["id"] += "b" * number
-                drawn.to_sql("flights", connection, index=False, if_exists="append")
-        settings = _settings(folder, file, name, kind)
+        for day in sorted(wanted):
+            drawn = rows(day, day.toordinal() + number)
+            drawn["id"] += "b" * number
+            _insert(source, drawn)
+        settings = _settings(folder, source, target, name, kind)
         for day in wanted:
             score(settings, day)
     return settings
+
+
+def _insert(source: str, drawn: pd.DataFrame) -> None:
+    database = Database(source, create=True)
+    if database.dialect != "sqlite":
+        drawn = drawn.assign(at=pd.to_datetime(drawn["at"]))
+    types: Any = {"outcome": sa.Double(), "label": sa.Text()}  # also where none is known
+    with database.engine.connect() as connection, connection.begin():
+        drawn.to_sql("flights", connection, index=False, if_exists="append", dtype=types)
+
+
+def _without_baseline(bundle: Path) -> None:
+    """Make it a bundle as older versions wrote them."""
+    (bundle / "baseline.json").unlink()
+    checksums = json.loads((bundle / "checksums.json").read_bytes())
+    del checksums["baseline.json"]
+    (bundle / "checksums.json").write_text(json.dumps(checksums))
 
 
 def score(settings: Settings, day: date) -> None:
@@ -88,13 +122,13 @@ def score(settings: Settings, day: date) -> None:
     job.score_day(task(settings, ref, source, day), Nobody())
 
 
-def _settings(folder: Path, source: Path, name: str, kind: str) -> Settings:
+def _settings(folder: Path, source: str, target: str, name: str, kind: str) -> Settings:
     batch: dict[str, Any] = {
-        "source": f"sqlite:///{source}",
+        "source": source,
         "table": "flights",
         "time_column": "at",
         "outcome_column": "label" if kind == "classification" else "outcome",
-        "target": f"sqlite:///{folder / 'predictions.db'}",
+        "target": target,
         "model": name,
         "chunk_rows": 70,
     }

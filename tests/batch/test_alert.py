@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -18,11 +18,15 @@ from sqlalchemy.dialects import postgresql
 from batch.alert.condition import Alert, Finding
 from batch.alert.post import key
 from batch.assembly import open_target
+from batch.bundled import labels_of
 from batch.found import find_model, find_runs
 from batch.tables import predictions, runs
 from model.errors import NoRun, WrongUsage
 from runtime.settings import Settings
 from tests.batch.filled import DAY, GAP, ROWS, fill
+
+if TYPE_CHECKING:
+    from tests.batch.conftest import Bench
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +100,6 @@ def test_a_share_is_that_of_the_rows_one_by_one(
         ("prediction is None", lambda _: False),
         ("prediction is not None", lambda _: True),
         ("1 / (prediction - prediction) > 0", lambda _: False),
-        ("score > 0", lambda _: False),
         ("version == '1'", lambda _: True),
         ("-prediction < -20", lambda p: -p < -20),
     ],
@@ -115,7 +118,8 @@ def test_labels_and_probabilities(classification: Settings) -> None:
 
     values = find(
         classification,
-        'count(label == "late") + count(prediction == "late") + count(label in ("late", "x")) '
+        'count(label == "late") + count(prediction == "late") + '
+        'count(label in ("late", "on time") and label != "on time") '
         '+ count(probabilities["late"] > 0.5) + average(probabilities["late"]) > 0',
     ).values
 
@@ -139,7 +143,7 @@ def test_what_is_usual_is_the_median_of_the_days_before(regression: Settings) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["mean / 0 > 1", "average(score) > 0", "rows / (rows - rows) > 1 or mean > 1e9"]
+    "text", ["mean > 1 / (rows - rows)", "rows / (rows - rows) > 1 or mean > 1e9"]
 )
 def test_what_is_not_known_does_not_hold(regression: Settings, text: str) -> None:
     """As in SQL: neither true nor false."""
@@ -149,7 +153,8 @@ def test_what_is_not_known_does_not_hold(regression: Settings, text: str) -> Non
 def test_a_value_is_bound_and_never_part_of_the_statement(classification: Settings) -> None:
     """A text that looks like SQL is a text."""
     text = (
-        """count(label == "x' OR 1=1 --") == 0 and count(event_id == "'); DROP TABLE runs") == 0"""
+        """count(version == "x' OR 1=1 --") == 0 and """
+        """count(event_id == "'); DROP TABLE runs") == 0"""
     )
 
     assert find(classification, text).holds is True
@@ -179,6 +184,13 @@ def test_a_value_is_bound_and_never_part_of_the_statement(classification: Settin
         ("__import__('os')", 1, "the only calls"),
         ("rows.__class__", 1, "single value"),
         ("prediction > 1", 1, "no field 'prediction'"),
+        ("share(carrier == 'UA') > 0", 7, "There are prediction, score, label, event_id"),
+        ("mean / 0 > 1", 8, "always 0"),
+        ("mean / (1 - 1.0) > 1", 9, "always 0"),
+        ("count(prediction / -0 > 1) > 0", 20, "always 0"),
+        ("rows > '100'", 8, "a text never equals"),
+        ("share(prediction > 1) == 'many' or rows > 1", 26, "a text never equals"),
+        ("len(rows) > 1", 1, "has no length"),
     ],
 )
 def test_a_wrong_condition_is_told_with_its_place(text: str, column: int, says: str) -> None:
@@ -190,6 +202,75 @@ def test_a_wrong_condition_is_told_with_its_place(text: str, column: int, says: 
     if column:
         assert f"at column {column}:" in str(raised.value)
         assert "share(" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "column", "says"),
+    [
+        ("regression", "average(score) > 0", 9, "have no score: there are prediction, event_id"),
+        ("regression", "count(label == 'late') > 0", 7, "have no label"),
+        ("regression", "count(prediction == 'late') > 0", 7, "have no label"),
+        ("regression", "rows > 0 or share(probabilities['late'] > 1) > 0", 19, "probabilities"),
+        ("classification", "count(label == 'lite') > 0", 16, "did you mean 'late'?"),
+        ("classification", "share(prediction in ('late', 'lost')) > 0", 30, "no label 'lost'"),
+        ("classification", "average(probabilities['x']) > 0", 9, "are 'late', 'on time'"),
+        ("classification", "share(prediction > 60) > 0", 7, "have no prediction"),
+        ("classification", "mean > 60", 1, "are no numbers"),
+        ("outlier", "share(probabilities['1'] > 0.5) > 0", 7, "have no probabilities"),
+    ],
+)
+def test_what_the_model_has_not_is_a_slip(
+    request: pytest.FixtureRequest, kind: str, text: str, column: int, says: str
+) -> None:
+    """It is told with its place and with what there is, rather than never to hold."""
+    with pytest.raises(WrongUsage) as raised:
+        find(request.getfixturevalue(kind), text)
+
+    assert f"at column {column}:" in str(raised.value)
+    assert says in str(raised.value)
+
+
+def test_labels_without_probabilities_are_those_of_the_bundle(classification: Settings) -> None:
+    """One that no row of the day has is none the less one of the model's."""
+    alert = Alert("count(label == 'lost') == 0")
+    with open_target(classification, create=False).database.connect() as connection:
+        connection.execute(update(predictions).values(probabilities=None))
+        ran = find_runs(connection, "classification", DAY, DAY)
+
+        assert alert.find(connection, ran, ("late", "lost", "on time")).holds is True
+        assert alert.find(connection, ran).holds is True
+        with pytest.raises(WrongUsage, match=r"no label 'lost': .* are 'late', 'on time'"):
+            alert.find(connection, ran, labels_of(classification, ran[0]))
+        connection.rollback()
+
+
+def test_a_slip_ends_as_wrong_usage(classification: Settings) -> None:
+    """Exit code 2: a scheduler that looks at it does not take it for a quiet night."""
+    done = alert(classification, "--when", "share(label == 'lite') > 0.2")
+
+    assert done.returncode == 2
+    assert "did you mean 'late'?" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_both_databases_find_the_same(bench: "Bench", tmp_path: Path, kind: str) -> None:
+    """Figures of runs, aggregates, probabilities and labels; exit code 3 when it holds."""
+    settings = fill(tmp_path, kind, days=3, on=(bench.source, bench.target))
+    number = 'probabilities["late"]' if kind == "classification" else "prediction"
+    values = [
+        each["late"] if kind == "classification" else each
+        for each in stored(settings, "probabilities" if kind == "classification" else "prediction")
+    ]
+    text = f"share({number} > 0.5) > 0 and average({number}) > 0 and usual_rows == {ROWS}"
+
+    found = find(settings, text)
+    done = alert(settings, "--when", f"{text} and rows == {ROWS} and rejected == 3")
+
+    assert found.holds is True
+    share = sum(value > 0.5 for value in values) / len(values)
+    assert found.values[f"share({number} > 0.5)"] == pytest.approx(share)
+    assert found.values[f"average({number})"] == pytest.approx(sum(values) / len(values))
+    assert done.returncode == 3, done.stderr
 
 
 def test_postgresql_is_asked_in_its_own_words() -> None:

@@ -12,7 +12,7 @@ import pytest
 from batch.report import pictures
 from batch.report.page import render
 from batch.report.reporting import Wanted, make_report
-from batch.report.text import compact, number, percent, seconds
+from batch.report.text import compact, figure, number, percent, seconds
 from runtime.settings import Settings
 from tests.batch.filled import DAY, GAP, HOSTILE, HOSTILE_ID, Nobody, fill
 
@@ -101,7 +101,7 @@ def test_a_gap_and_the_rejections_are_seen(settings: Settings) -> None:
 
     assert f"{GAP:%a %-d %b}" in text
     assert "no run" in text
-    assert "3 rows were rejected (1.0%)." in text
+    assert "3 rows were rejected (1.0%, within the limit of 1%)." in text
 
 
 def test_the_command_writes_the_page(settings: Settings, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_command_writes_the_page(settings: Settings, tmp_path: Path) -> None
     assert made.returncode == 0, made.stderr
     file = tmp_path / f"streamscore-report-regression-{DAY}.html"
     assert made.stdout.splitlines()[-1] == file.name
-    assert "better than the mean" in file.read_text(encoding="utf-8")
+    assert "better than naive" in file.read_text(encoding="utf-8")
     assert absent.returncode == 1
     assert f"no model has scored {GAP}" in absent.stderr
 
@@ -133,6 +133,9 @@ def test_numbers_are_as_people_read_them() -> None:
     ]
     assert [percent(each) for each in (0, 0.0004, 0.012, 0.5)] == ["0%", "0.04%", "1.2%", "50%"]
     assert [number(each) for each in (None, 0.12345, 12345.6)] == ["—", "0.1235", "12,346"]
+    assert [figure(each) for each in (None, 0.9, 2.0, 123.4, 12345.6, -0.09967)] == [
+        *("—", "0.900", "2.00", "123", "12,346", "-0.0997"),
+    ]
     assert [seconds(each) for each in (0.04, 1.44, 12.2, 200, 3900)] == [
         *("40 ms", "1.4 s", "12 s", "3 min 20 s", "1 h 5 min"),
     ]

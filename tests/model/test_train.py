@@ -62,6 +62,7 @@ def test_the_last_rows_in_time_are_evaluated() -> None:
         "rows_evaluated": 75,
         "rows_without_target": 0,
         "refitted_on_all_rows": False,
+        "baseline": {"prediction": frame["arr_delay"].iloc[::-1].iloc[:225].median()},
     }
 
 
@@ -179,6 +180,10 @@ def test_labels_are_plain_values(labels: list[Any], expected: list[Any]) -> None
     assert trained.task is Task.CLASSIFICATION
     assert trained.estimator.classes_.tolist() == expected
     assert [type(x) for x in trained.estimator.classes_.tolist()] == [type(x) for x in expected]
+    baseline: Any = trained.training["baseline"]
+    shares = baseline["shares"]
+    assert list(shares) == [str(label).lower() for label in expected]
+    assert sum(shares.values()) == pytest.approx(1)
     assert set(trained.metrics) == {
         "accuracy",
         "baseline_accuracy",
