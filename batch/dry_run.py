@@ -73,7 +73,11 @@ def _next(last: runs.Run | None, wanted: Task, source: Source) -> str:
         so = f": {since(more)}" if more else ""
         return f"the day is complete already by {by}, and a run would leave it as it is{so}"
     if last.is_complete:
-        changed = "" if last.task.digest == wanted.digest else ", of another query or other columns"
+        changed = (
+            ""
+            if last.task.digest == wanted.digest
+            else ", of another query, other columns or another zone"
+        )
         return f"the day is complete by {by}{changed}; a run would score it anew"
     if last.task == wanted:
         return f"a run would go on behind {last.rows_read:,} rows (the last one is {last.state})"

@@ -1,7 +1,7 @@
 """The predictions database: its tables, and chunks that are written whole or not at all."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -65,7 +65,9 @@ class Target:
         with self.database.connect(read_only=True) as connection:
             if is_new:  # readers of it are not to hold up its writer, nor the writer them
                 driver: Any = connection.connection.driver_connection
-                driver.execute("PRAGMA journal_mode = WAL")
+                with suppress(connection.dialect.loaded_dbapi.OperationalError):
+                    # Where it is locked, another one that begins does it just now.
+                    driver.execute("PRAGMA journal_mode = WAL")
             is_current = not any(missing_parts(connection, self.database.name))
         if not is_current:
             with self.database.connect() as connection, connection.begin():
