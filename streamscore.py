@@ -49,6 +49,8 @@ COMMANDS = {
     "batch": _Target(
         "batch.command:app", "Score the rows of a database: a day, many days, every night."
     ),
+    "serve": _Target("serving.command:serve", "Answer HTTP requests with a model."),
+    "serve-key": _Target("serving.command:serve_key", "Make an API key for `serve`."),
     "doctor": _Target(
         "runtime.doctor_command:doctor", "Check broker, topics and model, and say how to mend them."
     ),

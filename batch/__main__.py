@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from batch.work import Work, report_on
 from model.errors import StreamscoreError
 from runtime.lean_pandas import import_lean_pandas
+from runtime.logs import configure_logging
 from runtime.stop import Stop
-from runtime.telemetry import configure_logging
 from runtime.terminal import print_error
 
 
@@ -36,12 +36,13 @@ def _serve(work: Work, stop: Stop) -> None:
         import_lean_pandas()
     from batch.days import Days  # noqa: PLC0415 - not before pandas
 
+    again = work.again_since is not None
     with threadpool_limits(1):
         days = Days(work.settings, stop, engine=work.engine)
         for line in sys.stdin.buffer:
             if stop.requested():
                 return
-            report = report_on(days, date.fromisoformat(line.decode().strip()), again=work.again)
+            report = report_on(days, date.fromisoformat(line.decode().strip()), again=again)
             sys.stdout.buffer.write(report.to_json() + b"\n")
             sys.stdout.buffer.flush()
 

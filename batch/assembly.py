@@ -16,7 +16,8 @@ from batch.source import Query, Source, read_query
 from batch.target import Target
 from model.errors import WrongUsage
 from model.store import BundleRef, Store
-from runtime.settings import BatchSettings, Settings
+from runtime.sections import BatchSettings
+from runtime.settings import Settings
 
 if TYPE_CHECKING:
     from model.bundle import Model

@@ -32,15 +32,19 @@ def backfill(
 
     """
     days = Days(work.settings, stop, engine=work.engine)
-    todo = list(wanted) if work.again else days.missing(wanted)
+    again = work.again_since is not None
+    since = f" since {work.again_since.isoformat()}" if work.again_since else ""
+    todo = days.missing(wanted, since=work.again_since)
     if done := len(wanted) - len(todo):
-        say(f"{done} of {len(wanted)} days are complete already by {days.model}")
+        say(f"{done} of {len(wanted)} days are complete already by {days.model}{since}")
+    if todo and work.again_since:
+        say(f"if it is stopped, go on with --again-since {work.again_since.isoformat()}")
     left = []
     with progress("backfill", len(todo), unit="days") as bar:
         if parallel > 1 and len(todo) > 1:
             reports = in_processes(work, todo, min(parallel, len(todo)), stop)
         else:
-            reports = _one_by_one(days, todo, stop, again=work.again)
+            reports = _one_by_one(days, todo, stop, again=again)
         for report in reports:
             say(report.text)
             bar.advance()

@@ -18,6 +18,7 @@ from batch.options import (
     TableOption,
     TargetOption,
     TimeOption,
+    again_from,
     day_of,
     settings_of,
 )
@@ -115,6 +116,13 @@ def backfill(
         int, typer.Option(min=1, max=64, metavar="N", help="Days at once, each in a process.")
     ] = 1,
     again: _AgainOption = False,
+    again_since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Score also days that were complete before then: an --again that goes on.",
+        ),
+    ] = None,
     source: SourceOption = None,
     table: TableOption = None,
     query: QueryOption = None,
@@ -129,7 +137,8 @@ def backfill(
 ) -> None:
     """Score day after day; days that this version of the model has completed are left out.
 
-    Killed, it goes on where it stood when it is started again.
+    Killed, it goes on where it stood when it is started again; with --again it says which
+    --again-since makes it go on rather than begin anew.
     """
     _import_lean(engine)
     settings = settings_of(
@@ -150,7 +159,8 @@ def backfill(
         from batch.work import Work
         from runtime.terminal import out
 
-        work = Work(settings, again=again, engine=engine.value)
+        since = again_from(settings, again_since) if again_since or again else None
+        work = Work(settings, since, engine.value)
         fill(work, wanted, parallel, stop, out().print)
 
 
@@ -219,8 +229,8 @@ def _at_work(settings: "Settings") -> Iterator["Stop"]:
     """Logs, one native thread, and an ear for SIGTERM."""
     from threadpoolctl import threadpool_limits
 
+    from runtime.logs import configure_logging
     from runtime.stop import Stop
-    from runtime.telemetry import configure_logging
 
     configure_logging(settings.log)
     stop = Stop(settings.consumer.shutdown_timeout_s)

@@ -174,6 +174,10 @@ def _parsed(address: str) -> URL:
         url = make_url(address)
     except (ArgumentError, ValueError):
         raise WrongUsage("the address of a database cannot be read", hint=_URL_HINT) from None
+    # More than one: a part of the password would be taken, and shown, as the host's name.
+    if url.get_backend_name() != "sqlite" and address.partition("?")[0].count("@") > 1:
+        hint = "write an @ in a user's name or a password as %40 (and / as %2F, % as %25)"
+        raise WrongUsage("the address of a database has more than one @", hint=hint)
     if url.drivername in _DRIVERS:
         url = url.set(drivername=_DRIVERS[url.drivername])
     return url

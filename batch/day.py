@@ -57,6 +57,16 @@ def parse_day(text: str) -> date:
     return day
 
 
+def parse_time(text: str, where: ZoneInfo) -> datetime:
+    """A time as ISO 8601 has it, in a time zone where it names none. Raises WrongUsage."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        hint = "write it as 2013-12-31T02:00, or with its offset: 2013-12-31T02:00+01:00"
+        raise WrongUsage(f"{text!r} is no time", hint=hint) from None
+    return time if time.tzinfo is not None else time.replace(tzinfo=where)
+
+
 def days(first: date, last: date) -> Iterator[date]:
     """Each day from `first` to `last`, both included. Raises WrongUsage if there is none."""
     if first > last:

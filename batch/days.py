@@ -6,7 +6,8 @@ Opens the databases and the model once, tries again what may pass, shows how far
 import random
 from collections import Counter
 from collections.abc import Callable, Collection
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Protocol, TypeVar
 
 import structlog
@@ -22,10 +23,11 @@ from batch.assembly import (
     task,
 )
 from batch.job import Outcome, Progress, check_day
-from batch.runs import Task
+from batch.runs import Run, Task
 from model.errors import DatabaseUnavailable
 from runtime.retry import Backoff
-from runtime.settings import BatchSettings, Settings
+from runtime.sections import BatchSettings
+from runtime.settings import Settings
 from runtime.stop import Stop
 from runtime.terminal import out, progress, table
 
@@ -69,18 +71,31 @@ class Days:
         """Load the model now, and see that the source fits it. Raises ModelError, SourceUnfit."""
         self._scorer()
 
-    def missing(self, days: Collection[date], *, any_version: bool = False) -> list[date]:
-        """Those of the days that this version (or any) has not completed, in their order."""
-        if not days:
+    def missing(
+        self,
+        days: Collection[date],
+        *,
+        any_version: bool = False,
+        since: datetime | None = None,
+    ) -> list[date]:
+        """Those of the days that this version (or any) has not completed (`since` then)."""
+        tasks = [self._task(day) for day in sorted(days)]
+        if not tasks:
             return []
-        of_any = self._task(min(days))
 
-        def ask() -> set[date]:
+        def ask() -> dict[date, Run]:
             with self._target.reading() as connection:
-                return runs.complete_days(connection, of_any, days, any_version=any_version)
+                return runs.latest_runs(connection, tasks)
 
-        complete = self._patiently(ask)
-        return [day for day in sorted(days) if day not in complete]
+        def is_missing(wanted: Task) -> bool:
+            last = found.get(wanted.window.day)
+            if last is None or (since is not None and last.progress_at < since):
+                return True
+            version = last.task.version if any_version else wanted.version
+            return not last.completes(replace(wanted, version=version))
+
+        found = self._patiently(ask)
+        return [task.window.day for task in tasks if is_missing(task)]
 
     def score(self, day: date, *, again: bool = False, seen: Progress | None = None) -> Outcome:
         """Score a day unless it is complete; what may pass is tried again.
@@ -106,12 +121,11 @@ class Days:
 
         return self._patiently(attempt)
 
-    def _complete(self, wanted: Task) -> runs.Run | None:
+    def _complete(self, wanted: Task) -> Run | None:
         """The run that completed the day: found without loading the model."""
         with self._target.reading() as connection:
             last = runs.latest(connection, wanted)
-        same = last is not None and last.is_complete and last.task.version == wanted.version
-        return last if same else None
+        return last if last is not None and last.completes(wanted) else None
 
     def _task(self, day: date) -> Task:
         return task(self._settings, self._ref, self._source, day)

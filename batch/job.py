@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +17,7 @@ import structlog
 from batch.answers import AnswerColumns
 from batch.day import Window
 from batch.runs import Run, Task
-from batch.snapshot import Row, Snapshot
+from batch.snapshot import Row, Snapshot, digest_of, same_id
 from batch.source import Source
 from batch.tables import COMPLETE, FAILED, INTERRUPTED
 from batch.target import Chunk, DayWriter, Target
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from model.bundle import Model
 
 _log = structlog.get_logger("streamscore.batch")
+
+Chunks = Iterator[list[Row]]
 
 
 class Progress(Protocol):
@@ -87,25 +90,50 @@ class Job:
         writer_of = AnswerColumns(self.model.signature)
         with self.target.day(task, writer_of, self.clock.now()) as writer:
             last = writer.latest()
-            if last is not None and last.is_complete and last.task.version == task.version:
-                if not again:
-                    return Outcome(last, skipped=True)
-                last = None
+            if last is not None and last.completes(task) and not again:
+                return Outcome(last, skipped=True)
             with self.source.day(task.window, self.columns) as snapshot:
-                run = self._started(writer, snapshot, task, last)
-                return Outcome(self._go_on(writer, snapshot, run, progress))
+                progress.expect(snapshot.nulls + snapshot.rows)
+                run, rest = self._started(writer, snapshot, task, last)
+                return Outcome(self._go_on(writer, snapshot.nulls, run, rest, progress))
 
-    def _started(self, writer: DayWriter, snapshot: Snapshot, task: Task, last: Run | None) -> Run:
-        now = self.clock.now()
-        if last is None or last.is_complete or last.task != task:
-            return writer.begin(now)
-        if not _continues(last, snapshot):
+    def _started(
+        self, writer: DayWriter, snapshot: Snapshot, task: Task, last: Run | None
+    ) -> tuple[Run, Chunks]:
+        """The run that scores the day, and the chunks of rows that it still has to score."""
+        if last is not None and not last.is_complete and last.task == task:
+            rest = self._behind(last, snapshot)
+            if rest is not None:
+                return writer.take_over(last, self.clock.now()), rest
             _log.warning("source_changed", day=str(task.window.day), rows_done=last.rows_read)
-            return writer.begin(now)
-        return writer.take_over(last, now)
+        return writer.begin(self.clock.now()), snapshot.chunks(self.chunk_rows)
 
-    def _go_on(self, writer: DayWriter, snapshot: Snapshot, run: Run, progress: Progress) -> Run:
-        progress.expect(snapshot.nulls + snapshot.rows)
+    def _behind(self, run: Run, snapshot: Snapshot) -> Chunks | None:
+        """The rows behind those that the run has done; None where these are not the same now."""
+        chunks = snapshot.chunks(self.chunk_rows)
+        left, digest = run.rows_read - snapshot.nulls, 0
+        while left > 0:
+            rows = next(chunks, None)
+            if rows is None:
+                return None
+            done, rest = rows[:left], rows[left:]
+            digest = digest_of(done, digest)
+            left -= len(done)
+            if rest:
+                if same_id(done[-1], rest[0]):
+                    return None
+                chunks = chain([rest], chunks)
+            self._heed_stop(run)
+        return chunks if digest == run.digest else None
+
+    def _heed_stop(self, run: Run) -> None:
+        if self.stopped():
+            msg = f"stopped after {run.rows_read} rows of {run.task.window.day}"
+            raise RunStopped(msg, hint="the next run goes on from there")
+
+    def _go_on(
+        self, writer: DayWriter, nulls: int, run: Run, rest: Chunks, progress: Progress
+    ) -> Run:
         progress.advance(run.rows_read)
         began, before = self.clock.timer(), run.seconds
 
@@ -114,14 +142,12 @@ class Job:
             return replace(run, seconds=seconds, progress_at=self.clock.now())
 
         try:
-            for chunk, moved in self._chunks(snapshot, run):
+            for chunk, moved in self._scored(nulls, run, rest):
                 now_at = stamped(moved)
                 writer.write(now_at, chunk, now_at.progress_at)
                 run = now_at
                 progress.advance(len(chunk.ids) + len(chunk.rejected))
-                if self.stopped():
-                    msg = f"stopped after {run.rows_read} rows of {run.task.window.day}"
-                    raise RunStopped(msg, hint="the next run goes on from there")
+                self._heed_stop(run)
             done = stamped(replace(run, state=COMPLETE))
             writer.finish(done)
         except StreamscoreError as error:
@@ -131,19 +157,19 @@ class Job:
             raise
         return done
 
-    def _chunks(self, snapshot: Snapshot, run: Run) -> Iterator[tuple[Chunk, Run]]:
+    def _scored(self, nulls: int, run: Run, rest: Chunks) -> Iterator[tuple[Chunk, Run]]:
         """Each chunk, scored, and where the run stands once it is written."""
-        if run.position is None:
-            for start in range(run.rows_read, snapshot.nulls, self.chunk_rows):
-                end = min(start + self.chunk_rows, snapshot.nulls)
-                numbers = range(start + 1, end + 1)
-                run = _moved(run, Chunk([], None, [(n, None, NO_ID) for n in numbers]))
-                yield Chunk([], None, [(n, None, NO_ID) for n in numbers]), run
+        for start in range(run.rows_read, nulls, self.chunk_rows):
+            end = min(start + self.chunk_rows, nulls)
+            chunk = Chunk([], None, [(n, None, NO_ID) for n in range(start + 1, end + 1)])
+            run = _moved(run, chunk)
+            yield chunk, run
         profiler = Profiler(self.model.signature, self.model.baseline)
-        for rows in snapshot.chunks(run.position, self.chunk_rows):
+        for rows in rest:
             chunk = score_rows(self.model, profiler, rows, run.rows_read)
             profile = added(run.profile, chunk.profile)
-            run = replace(_moved(run, chunk), position=_as_json(rows[-1][0]), profile=profile)
+            digest = digest_of(rows, run.digest)
+            run = replace(_moved(run, chunk), digest=digest, profile=profile)
             del rows  # before the next ones are read
             yield chunk, run
 
@@ -161,13 +187,6 @@ def score_rows(model: "Model", profiler: Profiler, rows: Sequence[Row], done: in
     rejected = [(done + row + 1, decoded.ids[row], refused[row]) for row in sorted(refused)]
     profile = profiler.count(decoded.table, scores.positions, scores.answers)
     return Chunk(texts, scores.answers, rejected, profile)
-
-
-def _continues(run: Run, snapshot: Snapshot) -> bool:
-    """Whether the source still has just the rows that the run has done."""
-    if run.position is None:
-        return bool(run.rows_read <= snapshot.nulls)
-    return run.rows_read - snapshot.nulls == snapshot.until(run.position)
 
 
 def _columns(rows: Sequence[Row]) -> list[list[Any]]:
@@ -193,10 +212,6 @@ def added(before: object, seen: Profile | None) -> Any:  # noqa: ANN401 - JSON
     return (whole or seen).to_json()
 
 
-def _as_json(row_id: object) -> str | int:
-    return row_id if isinstance(row_id, int) else str(row_id)
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a day holds: its rows, and how many of them are refused for which cause."""
@@ -217,7 +232,7 @@ def check_day(  # noqa: PLR0913, PLR0917 - what a day is read with
     with source.day(window, columns) as snapshot:
         progress.expect(snapshot.nulls + snapshot.rows)
         rejected = Counter({NO_ID: snapshot.nulls} if snapshot.nulls else {})
-        for rows in snapshot.chunks(None, chunk_rows):
+        for rows in snapshot.chunks(chunk_rows):
             ids, *values = _columns(rows)
             rejected.update(decode_rows(signature, ids, values).rejections.values())
             progress.advance(len(rows))

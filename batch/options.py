@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from runtime.settings import Settings
 
@@ -70,6 +70,14 @@ def settings_of(**batch: Any) -> "Settings":  # noqa: ANN401 - flags as they com
 
     store = batch.pop("store", None)
     return load_settings({"store": store} | {f"batch.{name}": batch[name] for name in batch})
+
+
+def again_from(settings: "Settings", given: str | None) -> "datetime":
+    """Since when a day must have been completed: the time that was given, or now."""
+    from batch.assembly import CLOCK
+    from batch.day import parse_time, zone
+
+    return CLOCK.now() if given is None else parse_time(given, zone(settings.batch.time_zone))
 
 
 def day_of(settings: "Settings", given: str | None) -> "date":

@@ -32,13 +32,13 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as it stands; `position` is the id of the last row done, of those that have one."""
+    """A run as it stands; `digest`: of the rows done that have an id (batch/snapshot.py)."""
 
     run_id: str
     task: Task
     state: str
     attempt: int
-    position: Any
+    digest: int
     rows_read: int
     rows_scored: int
     rows_rejected: int
@@ -50,6 +50,10 @@ class Run:
     def is_complete(self) -> bool:
         """Whether the whole day is done."""
         return self.state == COMPLETE
+
+    def completes(self, task: Task) -> bool:
+        """Whether it did all of a task: its version, and its hours, are the task's."""
+        return self.is_complete and self.task == task
 
 
 def owner() -> str:
@@ -64,25 +68,18 @@ def latest(connection: Connection, task: Task) -> Run | None:
     return None if found is None else _run(dict(found))
 
 
-def complete_days(
-    connection: Connection, task: Task, days: Collection[date], *, any_version: bool
-) -> set[date]:
-    """The days whose last run is complete, and of the task's version unless any will do."""
-    columns = (runs.c.scored_for, runs.c.state, runs.c.version)
-    of_model = and_(runs.c.model == task.model, runs.c.source == task.source)
+def latest_runs(connection: Connection, tasks: Collection[Task]) -> dict[date, Run]:
+    """The last run of each day, of whichever version; `tasks` are of one model and source."""
+    one, days = next(iter(tasks)), [task.window.day for task in tasks]
+    of_model = and_(runs.c.model == one.model, runs.c.source == one.source)
     within = runs.c.scored_for.between(min(days), max(days))
-    ordered = select(*columns).where(of_model, within).order_by(runs.c.started_at)
-    last = {day: (state, version) for day, state, version in connection.execute(ordered)}
-    return {
-        day
-        for day, (state, version) in last.items()
-        if state == COMPLETE and (any_version or version == task.version)
-    }.intersection(days)
+    rows = select(runs).where(of_model, within).order_by(runs.c.started_at)
+    return {row["scored_for"]: _run(dict(row)) for row in connection.execute(rows).mappings()}
 
 
 def begin(connection: Connection, task: Task, now: datetime) -> Run:
     """A new run of a day."""
-    run = Run(str(uuid.uuid4()), task, RUNNING, 1, None, 0, 0, 0, None, 0.0, now)
+    run = Run(str(uuid.uuid4()), task, RUNNING, 1, 0, 0, 0, 0, None, 0.0, now)
     newest = select(func.max(runs.c.started_at)).where(_same_day(task))
     last = connection.execute(newest).scalar_one()
     row = {
@@ -155,7 +152,7 @@ def history(connection: Connection, model: str, first: date, last: date) -> list
 
 
 _KEPT: Final = (
-    *("state", "attempt", "position", "rows_read", "rows_scored", "rows_rejected"),
+    *("state", "attempt", "digest", "rows_read", "rows_scored", "rows_rejected"),
     *("profile", "seconds", "progress_at"),
 )
 

@@ -4,13 +4,13 @@ Rows without an id are only counted. Rows of the same id always come in the same
 in hand is all that is in memory.
 """
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause, column, func, select
 from sqlalchemy.dialects.postgresql import CITEXT
@@ -30,23 +30,19 @@ class Snapshot(ABC):
     errors: Callable[[], AbstractContextManager[None]] = nullcontext  # around each read
 
     @abstractmethod
-    def until(self, position: object) -> int:
-        """How many rows come up to that id, itself included; other rows than were there: -1."""
+    def fetch(self, size: int) -> Iterator[list[Row]]:
+        """All rows, in the order of the ids, up to `size` at a time."""
 
-    @abstractmethod
-    def fetch(self, after: object | None, size: int) -> Iterator[list[Row]]:
-        """All rows behind that id, in the order of the ids, up to `size` at a time."""
-
-    def chunks(self, after: object | None, size: int) -> Iterator[list[Row]]:
-        """All rows behind that id, in the order of the ids; those of one id together.
+    def chunks(self, size: int) -> Iterator[list[Row]]:
+        """All rows, in the order of the ids; those of one id together.
 
         Raises SourceUnfit where one id has more rows than a chunk takes.
         """
         held: list[Row] = []
-        for fetched in self._read_in_words(after, size):
+        for fetched in self._read_in_words(size):
             rows = held + fetched
             cut = len(rows) - 1
-            while cut and _same(rows[cut - 1][0], rows[-1][0]):
+            while cut and same_id(rows[cut - 1], rows[-1]):
                 cut -= 1
             if not cut and len(rows) > size:
                 msg = f"more than {size} rows of the day have the same id"
@@ -59,22 +55,41 @@ class Snapshot(ABC):
         if held:
             yield held
 
-    def _read_in_words(self, after: object | None, size: int) -> Iterator[list[Row]]:
+    def _read_in_words(self, size: int) -> Iterator[list[Row]]:
         with self.errors():
-            yield from self.fetch(after, size)
+            yield from self.fetch(size)
 
 
-def _is_text(given: str) -> bool:
-    """Whether it has a form in UTF-8."""
+def same_id(one: Row, other: Row) -> bool:
+    """Whether two rows have the same id."""
+    return bool(one[0] == other[0]) or str(one[0]) == str(other[0])
+
+
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=repr)
+_HEADERS: Final = ((1 << 4, 1), (1 << 16, 3), (1 << 32, 5))  # of an array of so many: its bytes
+
+
+def digest_of(rows: Sequence[Row], before: int = 0) -> int:
+    """A running CRC-32 of rows: the same in whatever chunks they come, and in every process.
+
+    It tells a change from none, all but once in four billion changes.
+    """
     try:
-        given.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        packed = _encoder.encode(rows)
+    except (UnicodeEncodeError, OverflowError):  # text that is none, integers of more than 64 bits
+        for row in rows:
+            before = _digest_of_odd(row, before)
+        return before
+    header = next(size for limit, size in _HEADERS if len(rows) < limit)
+    return zlib.crc32(memoryview(packed)[header:], before)
 
 
-def _same(one: object, other: object) -> bool:
-    return one == other or str(one) == str(other)
+def _digest_of_odd(row: Row, before: int) -> int:
+    try:
+        packed = _encoder.encode(row)
+    except (UnicodeEncodeError, OverflowError):
+        packed = repr(tuple(row)).encode("utf-8", "surrogatepass")
+    return zlib.crc32(packed, before)
 
 
 def ordered(key: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
@@ -107,26 +122,18 @@ class Streamed(Snapshot):
         within: ColumnElement[bool],
     ) -> None:
         self._connection = connection
-        self._key = ordered(key, connection.dialect.name)
-        self._kind = key.type
-        self._counts = select(func.count(), func.count(key)).select_from(source).where(within)
+        counts = select(func.count(), func.count(key)).select_from(source).where(within)
         untyped: list[ColumnElement[Any]] = [
             column(name) for name in (key.name, *columns)
         ]  # values as the driver has them
-        self._select = select(*untyped).select_from(source).where(within, key.is_not(None))
-        everything, self.rows = connection.execute(self._counts).one()
+        rows = select(*untyped).select_from(source).where(within, key.is_not(None))
+        self._select = rows.order_by(ordered(key, connection.dialect.name))
+        everything, self.rows = connection.execute(counts).one()
         self.nulls = everything - self.rows
 
-    def until(self, position: object) -> int:
-        """How many rows come up to that id."""
-        before = self._counts.where(self._key <= self._bound(position))
-        return int(self._connection.execute(before).one()[1])
-
-    def fetch(self, after: object | None, size: int) -> Iterator[list[Row]]:
-        """All rows behind that id."""
-        rows = self._select.order_by(self._key)
-        if after is not None:
-            rows = rows.where(self._key > self._bound(after))
+    def fetch(self, size: int) -> Iterator[list[Row]]:
+        """All rows."""
+        rows = self._select
         # By the driver itself: rows that SQLAlchemy wraps cost as much again.
         if self._connection.dialect.driver == "psycopg":
             yield from self._fetch_binary(rows, size)
@@ -149,18 +156,6 @@ class Streamed(Snapshot):
             while fetched := cursor.fetchmany(size):
                 yield fetched
                 del fetched  # as above
-
-    def _bound(self, position: object) -> ColumnElement[Any]:
-        kind = self._kind
-        given = position if isinstance(position, int) else _in_python(kind)(position)
-        return sa.literal(given, sa.Text() if self._key.type is not kind else kind)
-
-
-def _in_python(kind: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - any of SQLAlchemy's types
-    """What a position, which was kept as JSON, is to the driver."""
-    if isinstance(kind, sa.Uuid):
-        return UUID
-    return Decimal if isinstance(kind, sa.Numeric) else str
 
 
 _COPY: Final = "streamscore_day"
@@ -190,20 +185,11 @@ class Copied(Snapshot):
         missing = select(func.count()).select_from(source).where(within, key.is_(None))
         self.nulls = connection.execute(missing).scalar_one()
         connection.commit()  # the source is free again
-        self._copy = copy
-        page = f"SELECT {kept} FROM temp.{_COPY} WHERE n > ? ORDER BY n LIMIT ?"  # noqa: S608 - names of ours
-        self._page = page
+        self._page = f"SELECT {kept} FROM temp.{_COPY} WHERE n > ? ORDER BY n LIMIT ?"  # noqa: S608 - names of ours
 
-    def until(self, position: object) -> int:
-        """How many rows come up to that id."""
-        if isinstance(position, str) and not _is_text(position):
-            return -1  # it cannot be asked for: the day is begun anew
-        last = select(func.max(self._copy.c.n)).where(self._copy.c.c0 == position)
-        return self._connection.execute(last).scalar_one() or -1
-
-    def fetch(self, after: object | None, size: int) -> Iterator[list[Row]]:
-        """All rows behind that id."""
-        last = 0 if after is None else self.until(after)
+    def fetch(self, size: int) -> Iterator[list[Row]]:
+        """All rows."""
+        last = 0
         while True:
             page = self._read(last, size)
             if not page:

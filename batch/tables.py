@@ -111,7 +111,7 @@ runs: Final = Table(
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),  # each process that goes on with it adds one
     Column("owner", Text, nullable=False),  # the process that does, or did
-    Column("position", JSON(none_as_null=True)),  # the id of the last row that is done
+    Column("digest", BigInteger, nullable=False),  # of the rows that are done, ids and features
     Column("rows_read", BigInteger, nullable=False),
     Column("rows_scored", BigInteger, nullable=False),
     Column("rows_rejected", BigInteger, nullable=False),
@@ -134,7 +134,13 @@ def create_tables(connection: Connection, missing: set[str]) -> None:
 
 def require_columns(connection: Connection, table: str, where: str) -> None:
     """Refuse a table that is not ours. Raises DatabaseError; `where` is the database's name."""
-    there = {column["name"] for column in inspect(connection).get_columns(table)}
-    if missing := {column.name for column in metadata.tables[table].columns} - there:
+    ours, there = metadata.tables[table], inspect(connection)
+    names = {column["name"] for column in there.get_columns(table)}
+    hint = "name a database, or a schema, for the predictions alone"
+    if missing := {column.name for column in ours.columns} - names:
         msg = f"{where} has another table {table!r}: it lacks {', '.join(sorted(missing))}"
-        raise DatabaseError(msg, hint="name a database, or a schema, for the predictions alone")
+        raise DatabaseError(msg, hint=hint)
+    key = [column.name for column in ours.primary_key]
+    if set(there.get_pk_constraint(table)["constrained_columns"]) != set(key):
+        msg = f"{where} has another table {table!r}: its primary key is not ({', '.join(key)})"
+        raise DatabaseError(msg, hint=hint)

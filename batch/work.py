@@ -1,7 +1,7 @@
 """What is to be done to each of many days, and what became of one: also between processes."""
 
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import orjson
@@ -16,22 +16,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """How days are scored; `again`: also those that are complete."""
+    """How days are scored; `again_since`: also those that were complete before then."""
 
     settings: Settings
-    again: bool = False
+    again_since: datetime | None = None
     engine: str = "plain"
 
     def to_json(self) -> bytes:
         """For another process's standard input: it may hold secrets, which no argument should."""
         settings = self.settings.model_dump(mode="json")
-        return orjson.dumps({"settings": settings, "again": self.again, "engine": self.engine})
+        since = self.again_since
+        return orjson.dumps({"settings": settings, "again_since": since, "engine": self.engine})
 
     @classmethod
     def from_json(cls, data: bytes) -> "Work":
         """Read what `to_json` wrote."""
         fields = orjson.loads(data)
-        return cls(**{**fields, "settings": Settings.model_validate(fields["settings"])})
+        since = fields["again_since"]
+        return cls(
+            settings=Settings.model_validate(fields["settings"]),
+            again_since=None if since is None else datetime.fromisoformat(since),
+            engine=fields["engine"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

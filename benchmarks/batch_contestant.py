@@ -72,9 +72,9 @@ def _unscored(given: Given) -> Figures:
             job.source.day(task.window, job.columns) as snapshot,
         ):
             run = writer.begin(clock.now())
-            for rows in snapshot.chunks(None, job.chunk_rows):
+            for rows in snapshot.chunks(job.chunk_rows):
                 done = run.rows_read + len(rows)
-                run = replace(run, rows_read=done, rows_scored=done, position=rows[-1][0])
+                run = replace(run, rows_read=done, rows_scored=done)
                 chunk = Chunk([row[0] for row in rows], Answers(constant[: len(rows)]), [])
                 writer.write(run, chunk, clock.now())
             writer.finish(replace(run, state="complete"))

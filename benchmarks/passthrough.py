@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from consumer.pipeline import Target, by_partition
 from consumer.records import Batch, Outgoing, Stages, Tally
 from consumer.worker import Job, load_model, run_worker
+from runtime.logs import configure_logging
 from runtime.stop import Stop
-from runtime.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from model import Model

@@ -68,9 +68,9 @@ def consume(
     # Before numpy is imported, and for the workers: one native thread a process.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     from consumer.worker import Job, load_model, run_worker
+    from runtime.logs import configure_logging
     from runtime.settings import load_settings
     from runtime.stop import Stop
-    from runtime.telemetry import configure_logging
 
     settings = load_settings(
         {

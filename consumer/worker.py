@@ -17,6 +17,7 @@ from confluent_kafka import Consumer
 from prometheus_client import CollectorRegistry
 from threadpoolctl import threadpool_limits
 
+from consumer.following import Following
 from consumer.headers import CloudEvents
 from consumer.identity import WorkerIdentity, claim_identity
 from consumer.loop import Clock, Limits, Scoring, ScoringLoop
@@ -24,16 +25,17 @@ from consumer.pipeline import Identity, Pipeline, Target
 from consumer.source import Source
 from consumer.transaction import AtLeastOnce, ExactlyOnce, Outbox, Sink
 from consumer.vitals import Vitals
-from model import load
 from model.codec import EventDecoder
 from model.errors import MissingTopics, ModelError, StreamscoreError, WrongUsage
 from model.prediction import PredictionEncoder
 from runtime.clients import consumer_properties, open_consumer, open_producer, producer_properties
 from runtime.health import HealthServer
+from runtime.logs import configure_logging
+from runtime.reload import following, load_with
 from runtime.retry import Backoff
 from runtime.settings import Settings
 from runtime.stop import Stop
-from runtime.telemetry import Metrics, configure_logging
+from runtime.telemetry import Metrics
 from runtime.topics import dead_letter_topic, record_limits, require_topics
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def run_worker(
     The order at the end, which is that of the callbacks below from last to first: the deadline
     starts, readiness ends, the sink gives up what is unfinished (the loop has committed the batch
     in hand), the group is left, the worker's names are free for a successor, the probes fall
-    silent.
+    silent, the alias is followed no longer.
 
     Raises:
         StreamscoreError: something is missing at the start, or does not pass.
@@ -100,12 +102,14 @@ def run_worker(
     with ExitStack() as stack:
         # More native threads than one fight over the cores.
         stack.enter_context(threadpool_limits(1))
-        model = loaded(job)
         metrics = Metrics(CollectorRegistry())
-        metrics.serve_model(model=model.name, version=model.version, engine=model.scorer.engine)
+        watcher = stack.enter_context(following(job.model, loaded(job), settings, metrics.model))
         vitals = Vitals(metrics, job.input, time.monotonic, settings.consumer.max_poll_interval_s)
         health = HealthServer(
-            settings.health, alive=vitals.alive, ready=vitals.ready, registry=metrics.registry
+            settings.health,
+            alive=vitals.alive,
+            ready=lambda: vitals.ready().with_facts(model=watcher.model.reference),
+            registry=metrics.registry,
         )
         health.start()
         stack.callback(health.stop)
@@ -125,7 +129,9 @@ def run_worker(
         stack.callback(stop.request)
         loop = ScoringLoop(
             source=source,
-            pipeline=(build or build_pipeline)(job, model, output, dead_letters),
+            pipeline=Following(
+                watcher, lambda model: (build or build_pipeline)(job, model, output, dead_letters)
+            ),
             sink=sink,
             metrics=metrics,
             vitals=vitals,
@@ -136,7 +142,7 @@ def run_worker(
         )
         _log.info(
             "worker_started",
-            model=model.reference,
+            model=watcher.model.reference,
             input=job.input,
             output=job.output,
             group=job.group,
@@ -222,16 +228,7 @@ def _sink(job: Job, identity: WorkerIdentity, letters: str, source: Source) -> S
 
 def load_model(job: Job) -> "Model":
     """The job's model, from the store in its settings."""
-    settings = job.settings
-    model = load(
-        job.model,
-        store=settings.store,
-        allowed_types=settings.model.allowed_types,
-        engine=settings.model.engine,
-    )
-    for warning in model.warnings:
-        _log.warning("model_warning", model=model.reference, warning=warning)
-    return model
+    return load_with(job.settings, job.model)
 
 
 def main() -> int:

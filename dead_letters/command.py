@@ -238,8 +238,8 @@ def _selection(
 
 
 def _settings(bootstrap_servers: str | None) -> "Settings":
+    from runtime.logs import configure_logging
     from runtime.settings import load_settings
-    from runtime.telemetry import configure_logging
 
     settings = load_settings({"bootstrap_servers": bootstrap_servers})
     configure_logging(settings.log)

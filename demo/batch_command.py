@@ -55,8 +55,8 @@ def demo_batch(
     the exit code is 1 if a row was lost or a step failed.
     """
     from demo.nights import Play, play_nights
+    from runtime.logs import configure_logging
     from runtime.settings import load_settings
-    from runtime.telemetry import configure_logging
     from runtime.terminal import out, plain, print_error
 
     settings = load_settings({"store": store})

@@ -51,8 +51,8 @@ def demo(
     from demo.run import Plan, run_demo
     from demo.screen import export_svg, live_screen, summary_table
     from demo.show import show_on
+    from runtime.logs import configure_logging
     from runtime.settings import load_settings
-    from runtime.telemetry import configure_logging
     from runtime.terminal import out
 
     settings = load_settings({"bootstrap_servers": bootstrap_servers, "store": store})

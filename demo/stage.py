@@ -18,7 +18,8 @@ from demo.flights import MODEL
 from runtime.broker import EmbeddedBroker
 from runtime.clients import admin_client, broker_error
 from runtime.kafka_jars import Progress
-from runtime.settings import HealthSettings, Settings
+from runtime.sections import HealthSettings
+from runtime.settings import Settings
 from runtime.topics import Topic, create_topics, dead_letter_topic, partition_counts
 
 _log = structlog.get_logger("streamscore.demo")

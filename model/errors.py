@@ -4,13 +4,15 @@
     ├── WrongUsage              exit code 2: a flag, a file or a setting is wrong
     │   ├── SettingsError       a setting is unknown or has a wrong value
     │   ├── InputFileError      a file to read is missing, empty or broken
-    │   └── SourceUnfit         a table or query lacks what the model needs
+    │   ├── SourceUnfit         a table or query lacks what the model needs
+    │   └── BadRequest          a request over HTTP cannot be read as events
     ├── ModelError              a model cannot be used
     │   ├── ModelNotFound       the store has no such model, version or alias
     │   ├── UnsupportedModel    the estimator or its sample cannot be bundled
     │   ├── UntrustedModel      a model file that may run code on load
     │   ├── TamperedBundle      a bundle's files are not those that were saved
-    │   └── IncompatibleBundle  the golden rows score differently here
+    │   └── IncompatibleBundle  the golden rows score differently here, or the answers are of
+    │                           another kind than those of the version at work
     ├── BrokerError             Kafka cannot be used
     │   ├── BrokerUnreachable   no broker answered in time
     │   ├── MissingTopics       a topic does not exist
@@ -59,6 +61,10 @@ class SourceUnfit(WrongUsage):
     """A table or query is not there, or lacks what the model needs."""
 
 
+class BadRequest(WrongUsage):
+    """A request over HTTP cannot be read as events."""
+
+
 class ModelError(StreamscoreError):
     """A model cannot be used."""
 
@@ -80,7 +86,7 @@ class TamperedBundle(ModelError):
 
 
 class IncompatibleBundle(ModelError):
-    """The golden rows score differently with the libraries installed here."""
+    """The golden rows score differently here, or the answers are not those that readers expect."""
 
 
 class BrokerError(StreamscoreError):

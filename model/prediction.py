@@ -25,7 +25,7 @@ class PredictionEncoder:
     def __init__(self, signature: Signature, name: str, version: str) -> None:
         self._signature = signature
         self._labels = {label: orjson.dumps(label) for label in signature.labels}
-        self._identity = b',"model":%b,"version":%b,"source":{"topic":' % (
+        self._identity = b',"model":%b,"version":%b,"source":' % (
             orjson.dumps(name),
             orjson.dumps(version),
         )
@@ -46,6 +46,31 @@ class PredictionEncoder:
         scored_at: str,
     ) -> list[bytes]:
         """One JSON object a row; `scored_at` is an RFC 3339 time in UTC."""
+        opening = b'{"topic":' + orjson.dumps(topic) + b',"partition":'
+        source = (list(partitions), b',"offset":', list(offsets))
+        return self._encode(answers, ids, opening, source, scored_at)
+
+    def encode_online(
+        self,
+        answers: Answers,
+        ids: Sequence[str],
+        *,
+        requests: Sequence[str],
+        indices: Sequence[int],
+        scored_at: str,
+    ) -> list[bytes]:
+        """As `encode`, for events that stood at these places of these requests over HTTP."""
+        source = (list(requests), b',"index":', list(indices))
+        return self._encode(answers, ids, b'{"request":', source, scored_at)
+
+    def _encode(
+        self,
+        answers: Answers,
+        ids: Sequence[str],
+        opening: bytes,
+        source: tuple[Segment, ...],
+        scored_at: str,
+    ) -> list[bytes]:
         segments: list[Segment] = [b'{"id":', list(ids), b',"prediction":']
         streams: list[bytes] = []
         if self._signature.task is Task.CLASSIFICATION:
@@ -61,8 +86,8 @@ class PredictionEncoder:
         elif answers.score is not None:
             segments += (b',"score":', len(streams))
             streams.append(_numbers(answers.score))
-        segments += (self._identity + orjson.dumps(topic) + b',"partition":', list(partitions))
-        segments += (b',"offset":', list(offsets), b'},"scored_at":%b}' % orjson.dumps(scored_at))
+        segments += (self._identity + opening, *source)
+        segments.append(b'},"scored_at":%b}' % orjson.dumps(scored_at))
         return render(len(ids), tuple(segments), tuple(streams))
 
 

@@ -30,18 +30,14 @@ def event_schema(signature: Signature, event_id_field: str = "id") -> dict[str, 
 def prediction_schema(signature: Signature) -> dict[str, Any]:
     """The JSON Schema of the predictions that the model gives."""
     root = {"$schema": DRAFT, **_object()}
-    position = {**_object(), "required": ["topic", "partition", "offset"]}
-    position["properties"] = {
-        "topic": {"type": "string"},
-        "partition": {"type": "integer"},
-        "offset": {"type": "integer"},
-    }
+    on_topic = _all_of_them({"topic": "string", "partition": "integer", "offset": "integer"})
+    in_request = _all_of_them({"request": "string", "index": "integer"})
     root["properties"] = {
         "id": {"type": "string"},
         "prediction": _answer(signature),
         "model": {"type": "string"},
         "version": {"type": "string"},
-        "source": position,
+        "source": {"anyOf": [on_topic, in_request]},
         "scored_at": {"type": "string", "format": "date-time"},
     }
     root["required"] = list(root["properties"])
@@ -60,6 +56,27 @@ def prediction_schema(signature: Signature) -> dict[str, Any]:
     return root
 
 
+def answers_differ(before: Signature, after: Signature) -> str | None:
+    """How the answers of one signature differ from another's, for who reads them; None: they don't.
+
+    Features may differ: they are looked up by name.
+    """
+    for what, old, new in (
+        ("the task", before.task.value, after.task.value),
+        ("the labels", _texts(before.labels), _texts(after.labels)),
+        ("with probabilities", before.probabilities, after.probabilities),
+        ("with a score", before.score, after.score),
+    ):
+        if old != new:
+            return f"{what}: {new} instead of {old}"
+    return None
+
+
+def _texts(labels: tuple[Label, ...]) -> str:
+    """Labels as text that tells 1 from true and from "1"."""
+    return ", ".join(sorted(map(repr, labels)))
+
+
 def label_key(label: Label) -> str:
     """A label as the key of its probability."""
     return str(label).lower() if isinstance(label, bool) else str(label)
@@ -67,6 +84,11 @@ def label_key(label: Label) -> str:
 
 def _object() -> dict[str, Any]:
     return {"type": "object", "properties": {}, "required": []}
+
+
+def _all_of_them(fields: dict[str, str]) -> dict[str, Any]:
+    properties = {name: {"type": kind} for name, kind in fields.items()}
+    return {"type": "object", "properties": properties, "required": list(fields)}
 
 
 def _feature(feature: Feature) -> dict[str, Any]:

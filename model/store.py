@@ -187,6 +187,11 @@ def require_alias(alias: str) -> None:
         raise WrongUsage(msg, hint="numbers are versions; call it e.g. champion or challenger")
 
 
+def is_alias(reference: str) -> bool:
+    """Whether a reference goes by an alias, which may come to stand for another version."""
+    return _split(reference)[1] == "@"
+
+
 def _split(reference: str) -> tuple[str, str, str]:
     for separator in (":", "@"):
         name, found, wanted = reference.partition(separator)

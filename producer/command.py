@@ -63,8 +63,8 @@ def produce(
     from model.errors import StreamscoreError
     from producer.feed import feed, stop_signals
     from producer.publisher import Publisher
+    from runtime.logs import configure_logging
     from runtime.settings import load_settings
-    from runtime.telemetry import configure_logging
     from runtime.terminal import out, print_json, progress
 
     settings = load_settings({"bootstrap_servers": bootstrap_servers})

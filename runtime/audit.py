@@ -31,9 +31,10 @@ _Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class _Source(msgspec.Struct, frozen=True):
-    topic: str
-    partition: _Whole
-    offset: _Whole
+    topic: str = ""
+    partition: _Whole | None = None
+    offset: _Whole | None = None
+    request: str | None = None
 
 
 class _Prediction(msgspec.Struct, frozen=True):
@@ -61,7 +62,8 @@ def audit_topics(
     Call it when the stream has come to rest: an event that is still to be answered counts as lost.
     What is published after the call is left out. `dead_letters` is the source's dead-letter topic
     unless given. The source has to be whole: an answer to an event that retention has deleted
-    counts as unknown. Memory: two bytes an event, and one batch of records.
+    counts as unknown. Answers to HTTP requests, which may stand on the same topic, are left out.
+    Memory: two bytes an event, and one batch of records.
 
     Raises MissingTopics, BrokerUnreachable, and BrokerError when `timeout_s` has passed.
     """
@@ -161,26 +163,32 @@ class _Reading:
         )
 
 
-_Locate = Callable[[Message, str], tuple[int, int]]
+_Locate = Callable[[Message, str], tuple[int, int] | None]  # None: no answer to an event of a topic
 
 
 def _answers(
     topic: str, partition: int, records: Sequence[Message], source: str, locate: _Locate
 ) -> Answers:
-    sources = np.array([locate(record, source) for record in records], np.int64).reshape(-1, 2)
-    offsets = np.fromiter((record.offset() or 0 for record in records), np.int64, len(records))
+    located = [(record, locate(record, source)) for record in records]
+    kept = [(record.offset() or 0, *place) for record, place in located if place is not None]
+    sources = np.array([place for _, *place in kept], np.int64).reshape(-1, 2)
+    offsets = np.array([offset for offset, *_ in kept], np.int64)
     return Answers(topic, partition, offsets, sources[:, 0], sources[:, 1])
 
 
 _PREDICTION: Final = msgspec.json.Decoder(_Prediction)
 
 
-def _predicted(record: Message, topic: str) -> tuple[int, int]:
+def _predicted(record: Message, topic: str) -> tuple[int, int] | None:
     try:
         source = _PREDICTION.decode(record.value() or b"").source
     except msgspec.DecodeError:
         return _NOWHERE
-    return (source.partition, source.offset) if source.topic == topic else _NOWHERE
+    if source.request is not None:
+        return None
+    if source.topic != topic or source.partition is None or source.offset is None:
+        return _NOWHERE
+    return source.partition, source.offset
 
 
 def _buried(record: Message, topic: str) -> tuple[int, int]:

@@ -6,8 +6,8 @@ Shows states and figures, never payloads. What alive and ready mean, the applica
 import errno
 import json
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from model.errors import SettingsError
-from runtime.settings import HealthSettings
+from runtime.sections import HealthSettings
 
 FIRST_PORT: Final = 9464
 _PORTS: Final = 100
@@ -24,10 +24,15 @@ _REQUEST_TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One answer of a probe: whether it holds, and why not."""
+    """One answer of a probe: whether it holds, why not, and what else there is to tell."""
 
     holds: bool
     reason: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def with_facts(self, **facts: str) -> "Condition":
+        """The same answer with more to tell, shown as fields of their own."""
+        return replace(self, facts={**self.facts, **facts})
 
 
 Probe = Callable[[], Condition]
@@ -101,9 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, content_type, encode(self.metrics))
         elif path in self.probes:
             condition = self.probes[path]()
-            body = {"ok": condition.holds} | (
-                {"reason": condition.reason} if condition.reason else {}
-            )
+            reason = {"reason": condition.reason} if condition.reason else {}
+            body = {"ok": condition.holds, **reason, **condition.facts}
             status = 200 if condition.holds else 503
             self._answer(status, "application/json", json.dumps(body).encode() + b"\n")
         else:

@@ -1,39 +1,66 @@
-"""Structured logs, and the one list of metrics.
+"""The one list of metrics.
 
-Every metric that Streamscore exports is named in `Metrics`, nowhere else. It must not know where
-the numbers come from, nor how they are served. No metric is labelled with an id of an event.
+Every metric that Streamscore exports is named here, nowhere else. It must not know where the
+numbers come from, nor how they are served. No metric is labelled with an id of an event.
 """
 
 import importlib.metadata
-import logging
 import platform
-import sys
 import threading
+from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from runtime.settings import LogSettings
 from runtime.version import version
 
 RESULTS = ("predicted", "dead_letter", "skipped")
 STAGES = ("poll", "decode", "score", "encode", "publish", "commit")
+
+RELOADS = ("loaded", "refused", "not_found")
+
+PUBLISHED = ("delivered", "dropped", "failed")
+
+HTTP_EVENTS = ("predicted", "refused")
 
 BATCH_DAYS = ("complete", "failed")
 BATCH_ROWS = ("predicted", "rejected")
 
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 _STAGE_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+_HTTP_BUCKETS = (
+    *(2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1, 2.5, 5, 10, 30),
+)
 _LATENCY_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
 )
+
+
+class ModelMetrics:
+    """Which model a service uses, and what came of following its alias."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # Always 1: which model is served, and how it is evaluated.
+        self._info = Info("streamscore_model", "The model in use.", registry=registry)
+        # Versions that an alias came to, by what became of them: alert on any that was refused.
+        self.reloads = Counter(
+            "streamscore_model_reloads_total",
+            "Versions taken up while at work, and tries that failed, by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in RELOADS:
+            self.reloads.labels(result)
+
+    def serve(self, *, model: str, version: str, engine: str) -> None:
+        """State the model in use; replaces the one before."""
+        self._info.info({"model": model, "version": version, "engine": engine})
 
 
 class Metrics:
@@ -88,8 +115,7 @@ class Metrics:
         self.transaction_aborts_total = Counter(
             "streamscore_transaction_aborts_total", "Transactions aborted.", registry=registry
         )
-        # Always 1: which model is served, and how it is evaluated.
-        self.model_info = Info("streamscore_model", "The model in use.", registry=registry)
+        self.model = ModelMetrics(registry)
         # Stands still when the service hangs: alert on its age while there is lag.
         self.last_progress_timestamp_seconds = Gauge(
             "streamscore_last_progress_timestamp_seconds",
@@ -99,10 +125,6 @@ class Metrics:
         # Always 1: which software this is.
         self.build_info = Info("streamscore_build", "The versions in use.", registry=registry)
         self._show_from_the_start()
-
-    def serve_model(self, *, model: str, version: str, engine: str) -> None:
-        """State the model in use; replaces the one before."""
-        self.model_info.info({"model": model, "version": version, "engine": engine})
 
     def _show_from_the_start(self) -> None:
         for result in RESULTS:  # a counter that appears at its first event has no rate for it
@@ -117,6 +139,61 @@ class Metrics:
                 "confluent_kafka": importlib.metadata.version("confluent-kafka"),
             }
         )
+
+
+class PublishMetrics:
+    """What became of the online answers that are published as predictions."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # Alert on `dropped` and `failed`: subscribers miss these predictions.
+        self.published = Counter(
+            "streamscore_published_predictions_total",
+            "Online predictions for the topic, by result.",
+            ["result"],
+            registry=registry,
+        )
+        for result in PUBLISHED:
+            self.published.labels(result)
+
+
+class ServingMetrics:
+    """Every metric of the HTTP service, registered in `registry`; one instance a process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        # Requests by route (not by path: that is anyone's to choose) and status.
+        self.requests = Counter(
+            "streamscore_http_requests_total",
+            "Requests answered, by route and status.",
+            ["route", "status"],
+            registry=registry,
+        )
+        # From a request's headers to its answer.
+        self.request_seconds = LatencyHistogram(
+            "streamscore_http_request_seconds", "Time of a request in the service.", _HTTP_BUCKETS
+        )
+        registry.register(self.request_seconds)
+        # Events by what became of them: refused ones are the clients' to mend.
+        self.events = Counter(
+            "streamscore_http_events_total", "Events by result.", ["result"], registry=registry
+        )
+        # Requests in flight are scored together: 1 when there is nothing to do.
+        self.batch_events = Histogram(
+            "streamscore_http_batch_events",
+            "Events scored at once.",
+            buckets=_BATCH_BUCKETS,
+            registry=registry,
+        )
+        # Near `serving.queue_events` there are 503s.
+        self.queued_events = Gauge(
+            "streamscore_http_queued_events", "Events that wait to be scored.", registry=registry
+        )
+        self.in_flight = Gauge(
+            "streamscore_http_requests_in_flight", "Requests being answered.", registry=registry
+        )
+        self.model = ModelMetrics(registry)
+        for result in HTTP_EVENTS:
+            self.events.labels(result)
 
 
 class BatchMetrics:
@@ -163,9 +240,17 @@ class LatencyHistogram(Collector):
         self._name = name
         self._documentation = documentation
         self._bounds = np.array(sorted(buckets), dtype=np.float64)
+        self._edges = self._bounds.tolist()
         self._counts = np.zeros(self._bounds.size + 1, dtype=np.int64)  # the last one is +Inf
         self._sum = 0.0
         self._lock = threading.Lock()  # a scrape comes from the thread of the health server
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration, at least 0."""
+        bucket = bisect_left(self._edges, seconds)
+        with self._lock:
+            self._counts[bucket] += 1
+            self._sum += seconds
 
     def observe_many(self, seconds: npt.NDArray[np.float64]) -> None:
         """Count each of `seconds` (1-D float64); below 0, by clocks that differ, counts as 0.
@@ -190,65 +275,3 @@ class LatencyHistogram(Collector):
         bounds = [*(repr(float(bound)) for bound in self._bounds), "+Inf"]
         pairs = [(bound, float(count)) for bound, count in zip(bounds, cumulated, strict=True)]
         return [HistogramMetricFamily(self._name, self._documentation, pairs, sum_value=total)]
-
-
-def configure_logging(settings: LogSettings) -> None:
-    """Send all logs to standard error: JSON lines, or for reading where that is a terminal.
-
-    Takes in the standard `logging` of libraries and Python's warnings. Tracebacks carry no local
-    variables, which may be payloads or secrets.
-    """
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
-    as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        _add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
-    ]
-    render = _render_json() if as_json else _render_for_reading()
-    structlog.configure(
-        processors=[*shared, *render],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_NamedLogger,
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
-        )
-    )
-    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
-    logging.captureWarnings(capture=True)
-
-
-class _NamedLogger(structlog.WriteLogger):
-    """Writes to what is standard error at the time, and knows its own name."""
-
-    def __init__(self, name: str = "streamscore") -> None:
-        super().__init__(sys.stderr)
-        self.name = name
-
-
-def _add_logger_name(
-    logger: structlog.typing.WrappedLogger,
-    _method: str,
-    event: structlog.typing.EventDict,
-) -> structlog.typing.EventDict:
-    record = event.get("_record")
-    event["logger"] = record.name if record is not None else logger.name
-    return event
-
-
-def _render_json() -> list[Any]:
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-
-
-def _render_for_reading() -> list[Any]:
-    return [
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    ]

@@ -62,8 +62,8 @@ def create(
     partitions is another. The dead-letter topic takes larger records than the input topic, as
     headers are added to a dead letter.
     """
+    from runtime.logs import configure_logging
     from runtime.settings import load_settings
-    from runtime.telemetry import configure_logging
     from runtime.topics import create_service_topics
 
     settings = load_settings(

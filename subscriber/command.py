@@ -103,8 +103,8 @@ def subscribe(
     Printed as lines of JSON (off a terminal, or with --json) or in columns. SIGTERM or Ctrl-C ends
     the reaction in hand, commits what is done, and stops.
     """
+    from runtime.logs import configure_logging
     from runtime.settings import load_settings
-    from runtime.telemetry import configure_logging
     from subscriber.reactions import LONGEST_OVERTIME_S
     from subscriber.subscription import Subscription
 

@@ -21,7 +21,7 @@ FIELDS: Final[Shape] = {
     "prediction": None,
     "model": None,
     "version": None,
-    "source": Nested(("topic", "partition", "offset")),
+    "source": Nested(("topic", "partition", "offset", "request", "index")),
     "scored_at": None,
     "probabilities": Nested(),
     "score": None,
@@ -33,12 +33,31 @@ class NotAPrediction(ValueError):
     """A value on the topic is no prediction; the message says why and holds none of it."""
 
 
-class Source(msgspec.Struct, frozen=True):
-    """Where the event stands that was scored."""
+_Number = Annotated[int, msgspec.Meta(ge=0)]
 
-    topic: str
-    partition: Annotated[int, msgspec.Meta(ge=0)]
-    offset: Annotated[int, msgspec.Meta(ge=0)]
+
+class Source(msgspec.Struct, frozen=True):
+    """Where the event came from: a place on a topic, or (`request`, `index`) one in a request.
+
+    What does not belong to its kind is None.
+    """
+
+    topic: str | None = None
+    partition: _Number | None = None
+    offset: _Number | None = None
+    request: str | None = None
+    index: _Number | None = None
+
+    def __post_init__(self) -> None:
+        on_topic = None not in (self.topic, self.partition, self.offset)
+        if not on_topic and None in (self.request, self.index):
+            raise ValueError("it has neither `topic`, `partition`, `offset` nor `request`, `index`")
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What leads to the event: topic, partition and offset, or request and index."""
+        whole = (self.topic, self.partition, self.offset)
+        return tuple(map(str, (self.request, self.index) if None in whole else whole))
 
 
 class _Wire(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +88,8 @@ class Prediction(_Wire, frozen=True, kw_only=True):
 
     @property
     def reference(self) -> str:
-        """The event's place as `topic/partition/offset`: the same each time it is delivered."""
-        return f"{self.source.topic}/{self.source.partition}/{self.source.offset}"
+        """The event's place, `topic/partition/offset` or `request/index`: the same each time."""
+        return "/".join(self.source.steps)
 
     def to_json(self) -> bytes:
         """Give the prediction as one line of JSON, UTF-8, with all members it came with."""
@@ -82,8 +101,8 @@ class Prediction(_Wire, frozen=True, kw_only=True):
 
 
 def _source(prediction: Prediction) -> dict[str, object]:
-    source = prediction.source
-    return {"topic": source.topic, "partition": source.partition, "offset": source.offset}
+    source: dict[str, object] = msgspec.structs.asdict(prediction.source)
+    return source
 
 
 def _scored_at(prediction: Prediction) -> str:

@@ -18,9 +18,9 @@ _TRACE: Final[Mapping[str, re.Pattern[bytes]]] = {
 class PredictionWebhook:
     """Posts a prediction's JSON to `url`.
 
-    The header `Idempotency-Key` is the event's place, `topic/partition/offset`: the same each time
-    the prediction is posted, so that the receiver can tell a repetition. Raises WrongUsage for an
-    address that cannot be posted to.
+    The header `Idempotency-Key` is the event's place, `topic/partition/offset` (or `request/index`
+    of an HTTP request): the same each time the prediction is posted, so that the receiver can tell
+    a repetition. Raises WrongUsage for an address that cannot be posted to.
     """
 
     def __init__(self, url: str) -> None:
@@ -33,8 +33,7 @@ class PredictionWebhook:
 
 
 def _headers(prediction: Prediction) -> dict[str, str]:
-    source = prediction.source
-    key = f"{quote(source.topic, safe='')}/{source.partition}/{source.offset}"
+    key = "/".join(quote(step, safe="") for step in prediction.source.steps)
     traces = {
         name: value.decode("ascii")
         for name, value in prediction.headers

@@ -50,7 +50,7 @@ def alert(
     settings = settings_of(target=target, model=model)
     day = day_of(settings, date)
     from batch.alert.condition import Alert
-    from runtime.telemetry import configure_logging
+    from runtime.logs import configure_logging
     from runtime.webhook import Webhook
 
     configure_logging(settings.log)

@@ -83,7 +83,7 @@ def report(
     )
     day = day_of(settings, date)
     from batch.report.reporting import Wanted
-    from runtime.telemetry import configure_logging
+    from runtime.logs import configure_logging
 
     configure_logging(settings.log)
     _write(settings, day, out, Wanted(top, lowest, label))

@@ -105,7 +105,7 @@ class Outcomes:
     def known(self, window: Window, bar: Advance) -> Iterator[tuple[list[str], list[Any]]]:
         """The ids of a day and their outcomes, chunk by chunk; NULL is not known."""
         with self.source.day(window, [self.column]) as snapshot:
-            for rows in snapshot.chunks(None, _CHUNK):
+            for rows in snapshot.chunks(_CHUNK):
                 ids = row_ids([row[0] for row in rows])
                 pairs = [
                     (name, row[1])

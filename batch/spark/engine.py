@@ -84,8 +84,7 @@ class SparkJob:
         writer_of = AnswerColumns(self.model.signature)
         with self.target.day(task, writer_of, self.clock.now()) as writer:
             last = writer.latest()
-            same = last is not None and last.is_complete and last.task.version == task.version
-            if last is not None and same and not again:
+            if last is not None and last.completes(task) and not again:
                 return Outcome(last, skipped=True)
             session = open_session(self.settings.batch)
             with self.source.selected(task.window) as day:

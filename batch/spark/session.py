@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from model.errors import SettingsError, SparkError
 from runtime.jars import Library, class_path, lock_anew
 from runtime.java import Java, find_java
-from runtime.settings import BatchSettings
+from runtime.sections import BatchSettings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

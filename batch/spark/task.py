@@ -95,7 +95,7 @@ class PartTask:
                 return read, scored, rejected
             read, scored, profile = 0, 0, None
             profiler = Profiler(model.signature, model.baseline)
-            for some in rows.chunks(None, self.chunk_rows):
+            for some in rows.chunks(self.chunk_rows):
                 chunk = score_rows(model, profiler, some, read)
                 profile = added(profile, chunk.profile)
                 self._copy(cursor, part, chunk, columns)
@@ -142,11 +142,7 @@ class PartRows(Snapshot):
         self._loaders = [None if kind in FLOATS else loader(kind) for kind in types]
         self._last = 0
 
-    def until(self, position: object) -> int:
-        """No part is gone on with."""
-        raise NotImplementedError
-
-    def fetch(self, after: object | None, size: int) -> Iterator[list[Row]]:  # noqa: ARG002 - a frame has `size` rows
+    def fetch(self, size: int) -> Iterator[list[Row]]:  # noqa: ARG002 - a frame has `size` rows
         """All rows, a frame at a time. Raises DatabaseError where their order is not the ids'."""
         yield self._rows(self._first)
         yield from map(self._rows, self._others)

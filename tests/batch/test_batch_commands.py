@@ -4,6 +4,7 @@ import re
 import sqlite3
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,7 @@ class TestRun:
             (["--source", "sqlite:///nowhere.db"], 2, "there is no database nowhere.db"),
             (["--source", "mysql+nothing://u:s3cr3t@h/d"], 2, "cannot be used"),
             (["--source", "nonsense"], 2, "cannot be read"),
+            (["--source", "postgresql://u:p@s3cr3t@h/d"], 2, "write an @"),
             (["--target", "sqlite:////nowhere/p.db"], 2, "there is no folder /nowhere"),
             (["--target", "sqlite:////dev/full"], 1, "sqlite:////dev/full"),
             (["--query", "nothing.sql"], 2, "either a table or a query"),
@@ -202,12 +204,35 @@ class TestBackfill:
     ) -> None:
         """All days are scored, each once; with --again also those that were complete."""
         span = ("batch", "backfill", "--from", DAYS[0], "--to", DAYS[3], "--parallel", "2")
-        for arguments in (span, (*span, "--again")):
-            done = streamscore(*arguments, env=settings)
-            assert done.returncode == 0, done.stderr
-            assert sorted(line[:10] for line in done.stdout.splitlines()) == list(DAYS)
+        done = streamscore(*span, env=settings)
+        assert done.returncode == 0, done.stderr
+        again = streamscore(*span, "--again", env=settings)
+        assert again.returncode == 0, again.stderr
+        hint, *said = again.stdout.splitlines()
+        for lines in (done.stdout.splitlines(), said):
+            assert sorted(line[:10] for line in lines) == list(DAYS)
+        assert hint.startswith("if it is stopped, go on with --again-since ")
         assert counts(settings) == dict(zip(DAYS, (60, 60, 59, 60), strict=True))
         assert read(settings, "SELECT count(DISTINCT run_id) FROM predictions") == [(4,)]
+
+    def test_an_again_that_was_stopped_goes_on(
+        self, streamscore: "CommandLine", settings: dict[str, str]
+    ) -> None:
+        """Given the time that --again named, then only days completed before it are scored."""
+        span = ("batch", "backfill", "--from", DAYS[0], "--to", DAYS[3])
+        streamscore(*span, env=settings)
+        since = datetime.now(UTC).isoformat()
+        first = streamscore("batch", "run", "--date", DAYS[1], "--again", env=settings)
+        assert first.returncode == 0, first.stderr
+
+        rest = streamscore(*span, "--again-since", since, env=settings)
+
+        done, hint, *days = rest.stdout.splitlines()
+        assert done == f"1 of 4 days are complete already by flight-delay:1 since {since}"
+        assert hint == f"if it is stopped, go on with --again-since {since}"
+        assert [line[:10] for line in days] == [DAYS[0], DAYS[2], DAYS[3]]
+        wrong = streamscore(*span, "--again-since", "yesterday", env=settings)
+        assert (wrong.returncode, "is no time" in wrong.stderr) == (2, True)
 
     @pytest.mark.parametrize("parallel", ["1", "2"])
     def test_a_day_that_fails_does_not_keep_the_others(

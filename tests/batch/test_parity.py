@@ -1,18 +1,22 @@
 """One model, three ways: a flight gets the same prediction, by the same version, through each."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 
 import model
-from demo.flights import EVENT_FIELDS, december, events, load_flights
+from demo.flights import EVENT_FIELDS, FEATURES, december, events, load_flights
 from producer import Publisher
 from subscriber import Subscription
+from tests.serving.conftest import listening
+from tests.serving.local_desk import LocalDesk
 
 if TYPE_CHECKING:
     from tests.conftest import CommandLine, Kafka
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 FLIGHTS = 10_000
 DAY = "2013-12-10"
 DEADLINE_S = 120.0
+ROWS = 1_000  # a request
 
 Answers = dict[str, tuple[float, str]]  # prediction and version, by id
 
@@ -94,3 +99,72 @@ def test_the_batch_answers_as_python_does(  # noqa: PLR0913, PLR0917 - fixtures
         rows_written = connection.execute("SELECT event_id, prediction, version FROM predictions")
         found = {name: (prediction, version) for name, prediction, version in rows_written}
     assert found == by_api
+
+
+@pytest.mark.parametrize("shape", ["tensors", "records", "columns", "split", "csv"])
+def test_http_answers_as_python_does(
+    shape: str, flights: pd.DataFrame, by_api: Answers, flight_store: Path
+) -> None:
+    """Requests in, answers out: to the bit, in whichever shape the flights are sent."""
+    ask = {"tensors": by_tensors, "csv": by_csv}.get(shape, by_frames)
+    found: Answers = {}
+    desk = LocalDesk(model.load("flight-delay@champion", store=flight_store))
+    with (
+        listening(desk.app()) as url,
+        httpx.Client(base_url=url, timeout=DEADLINE_S, trust_env=False) as client,
+    ):
+        for chunk in chunks(flights):
+            ids = [str(event["id"]) for event in chunk]
+            predictions, version = ask(client, chunk, shape)
+            found |= {
+                name: (prediction, version)
+                for name, prediction in zip(ids, predictions, strict=True)
+            }
+    assert found == by_api
+
+
+def chunks(flights: pd.DataFrame) -> Iterator[list[dict[str, Any]]]:
+    """The flights as events, as many at a time as a request may hold."""
+    every = list(events(flights))
+    for start in range(0, len(every), ROWS):
+        yield every[start : start + ROWS]
+
+
+def by_tensors(
+    client: httpx.Client, chunk: list[dict[str, Any]], _: str
+) -> tuple[list[float], str]:
+    """The Open Inference Protocol: a tensor for each feature."""
+    inputs = [
+        {"name": name, "shape": [len(chunk), 1], "datatype": datatype, "data": values}
+        for name in FEATURES
+        for values in ([event[name] for event in chunk],)
+        for datatype in ("BYTES" if any(isinstance(each, str) for each in values) else "FP64",)
+    ]
+    answer = client.post("/v2/models/flight-delay/infer", json={"inputs": inputs}).json()
+    return answer["outputs"][0]["data"], answer["model_version"]
+
+
+def by_frames(
+    client: httpx.Client, chunk: list[dict[str, Any]], shape: str
+) -> tuple[list[float], str]:
+    """MLflow's shapes: records, columns, or a split DataFrame."""
+    rows = [[event[name] for name in FEATURES] for event in chunk]
+    split = {"columns": list(FEATURES), "data": rows}
+    columns = {name: [event[name] for event in chunk] for name in FEATURES}
+    bodies: dict[str, dict[str, Any]] = {
+        "records": {"dataframe_records": chunk},
+        "columns": {"inputs": columns},
+        "split": {"dataframe_split": split},
+    }
+    return _invoked(client.post("/invocations", json=bodies[shape]))
+
+
+def by_csv(client: httpx.Client, chunk: list[dict[str, Any]], _: str) -> tuple[list[float], str]:
+    """MLflow's other content type, as pandas writes it."""
+    table = pd.DataFrame(chunk).to_csv(index=False).encode()
+    headers = {"content-type": "text/csv"}
+    return _invoked(client.post("/invocations", content=table, headers=headers))
+
+
+def _invoked(answer: httpx.Response) -> tuple[list[float], str]:
+    return answer.json()["predictions"], answer.headers["model-version"].partition(":")[2]

@@ -32,7 +32,7 @@ def test_enumerations_and_domains_are_read_as_text(postgres: "Postgres") -> None
     source = Source(Database(postgres.url), Query("rated", None, "id", "at", UTC))
     day = window(date(2013, 12, 1), UTC)
     with source.day(day, ["mood", "name", "weight"]) as snapshot:
-        rows = [tuple(row) for chunk in snapshot.chunks(None, 10) for row in chunk]
+        rows = [tuple(row) for chunk in snapshot.chunks(10) for row in chunk]
     first, second = sorted(rows, key=lambda row: str(row[0]))
     assert second == ("sad", "glad", "ä", 0.1)
     assert first[:3] == ("glad", None, None)

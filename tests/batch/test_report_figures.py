@@ -21,7 +21,8 @@ from batch.tables import predictions
 from model.drift import in_words, population_stability
 from model.errors import NoRun
 from model.profile import NumberCounts
-from runtime.settings import BatchSettings, Settings
+from runtime.sections import BatchSettings
+from runtime.settings import Settings
 from tests.batch.filled import CARRIERS, DAY, GAP, HOSTILE, HOSTILE_ID, ROWS, Nobody, fill, score
 
 WANTED = Wanted(top=5, lowest=False, label=None)

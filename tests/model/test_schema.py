@@ -35,10 +35,12 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def is_valid(schema: dict[str, Any], value: Any) -> bool:
+def is_valid(schema: dict[str, Any], value: Any) -> bool:  # noqa: PLR0911 - one a keyword
     """Validate by hand the few keywords that the schemas use; an unknown one is an error."""
     known = {"$schema", "type", "properties", "required", "enum", "minLength", "description"}
-    assert set(schema) <= known | {"minimum", "maximum", "format"}
+    assert set(schema) <= known | {"minimum", "maximum", "format", "anyOf"}
+    if "anyOf" in schema:
+        return any(is_valid(either, value) for either in schema["anyOf"])
     names = schema.get("type", [])
     if names and not any(has_type(n, value) for n in ([names] if type(names) is str else names)):
         return False
@@ -194,6 +196,16 @@ def test_a_prediction_is_valid(signature: Signature, answers: Answers) -> None:
         assert set(prediction) == set(schema["properties"])
         assert not is_valid(schema, {**prediction, "prediction": None})
         assert not is_valid(schema, {**prediction, "id": 7})
+
+
+def test_a_prediction_of_a_request_is_valid() -> None:
+    """Its source is a place in a request; half a place, of either kind, is none."""
+    signature = Signature((), Task.REGRESSION)
+    schema = prediction_schema(signature)
+    (prediction,) = predictions(signature, Answers(np.array([1.5])))
+    assert is_valid(schema, {**prediction, "source": {"request": "r-1", "index": 0}})
+    for half in ({"request": "r-1"}, {"index": 0}, {"topic": "t", "offset": 3}, {}):
+        assert not is_valid(schema, {**prediction, "source": half})
 
 
 def predictions(signature: Signature, answers: Answers) -> list[dict[str, Any]]:

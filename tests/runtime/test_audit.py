@@ -146,6 +146,20 @@ def test_answers_that_name_no_event_of_this_topic_are_unknown(stream: Stream) ->
     assert (audit.unknown, audit.doubled, audit.lost) == (7, 0, 0)
 
 
+def test_answers_to_requests_are_left_out(stream: Stream) -> None:
+    """Online predictions on the same topic answer no event of any topic: they are no defect."""
+    stream.publish(0, [b"{}"])
+    stream.predict(0, [(0, 0)])
+    online = json.dumps({"id": "x", "prediction": 1.5, "source": {"request": "r-1", "index": 0}})
+    with stream.transaction() as producer:
+        producer.produce(stream.output, online.encode(), partition=1)
+    audit = audit_topics(
+        stream.settings, source=stream.source, output=stream.output, timeout_s=TIMEOUT_S
+    )
+    assert audit.ok, audit.describe()
+    assert audit.predictions == 1
+
+
 def test_topics_with_different_partitions_are_not_held_to_the_mapping(
     stream: Stream, kafka: Any
 ) -> None:

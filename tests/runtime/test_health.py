@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from model.errors import SettingsError
 from runtime.health import Condition, HealthServer
-from runtime.settings import HealthSettings
+from runtime.sections import HealthSettings
 
 
 class Probes:
@@ -52,7 +52,9 @@ def test_probes_answer_what_the_application_says() -> None:
         assert get(server, "/livez")[0] == 200
         status, body = get(server, "/readyz")
         assert (status, json.loads(body)) == (503, {"ok": False, "reason": "starting"})
-        probes.ready = Condition(holds=True)
+        probes.ready = Condition(holds=True).with_facts(model="flight-delay:3")
+        facts = {"ok": True, "model": "flight-delay:3"}
+        assert json.loads(get(server, "/readyz")[1]) == facts
         assert get(server, "/readyz?verbose")[0] == 200
         assert get(server, "/readyz", "HEAD") == (200, "")
 

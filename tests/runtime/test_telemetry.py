@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from runtime.settings import LogSettings
-from runtime.telemetry import LatencyHistogram, Metrics, configure_logging
+from runtime.logs import configure_logging
+from runtime.sections import LogSettings
+from runtime.telemetry import LatencyHistogram, Metrics
 
 SECRET = "geheim-8f2a"
 
@@ -124,6 +125,7 @@ def test_every_metric_is_exported_under_its_name(metrics: Metrics) -> None:
         "streamscore_rebalances",
         "streamscore_transaction_aborts",
         "streamscore_model",
+        "streamscore_model_reloads",
         "streamscore_last_progress_timestamp_seconds",
         "streamscore_build",
     }
@@ -139,8 +141,8 @@ def test_counters_are_there_before_their_first_event(metrics: Metrics) -> None:
 
 def test_another_model_replaces_the_one_before(metrics: Metrics) -> None:
     """One series says what is served now."""
-    metrics.serve_model(model="m", version="1", engine="scikit-learn")
-    metrics.serve_model(model="m", version="2", engine="scikit-learn")
+    metrics.model.serve(model="m", version="1", engine="scikit-learn")
+    metrics.model.serve(model="m", version="2", engine="scikit-learn")
     exported = generate_latest(metrics.registry).decode()
     assert 'streamscore_model_info{engine="scikit-learn",model="m",version="2"} 1.0' in exported
     assert 'version="1"' not in exported

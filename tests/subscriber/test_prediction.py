@@ -90,6 +90,9 @@ def test_members_of_ours_cannot_be_forged_by_the_value() -> None:
         (wire({"prediction": [1]}), "$.prediction"),
         (wire({"source": {"topic": "t", "partition": -1, "offset": 0}}), "$.source.partition"),
         (wire({"source": {"topic": "t", "partition": 0, "offset": 0.5}}), "$.source.offset"),
+        (wire({"source": {"topic": "t", "partition": 0}}), "$.source"),
+        (wire({"source": {"request": "r"}}), "$.source"),
+        (wire({"source": {}}), "$.source"),
         (wire({"scored_at": "yesterday"}), "$.scored_at"),
         (wire({"scored_at": "2013-12-01T10:15:00"}), "$.scored_at"),
         (wire({"probabilities": {"late": "x"}}), "$.probabilities"),
@@ -144,6 +147,17 @@ def test_a_condition_sees_every_field_by_its_name_on_the_wire() -> None:
         "and probabilities.late == 0.9 and score == 0.5 and key == 'UA-1545'"
     )
     assert parse_condition(text, FIELDS).holds(fields)
+
+
+def test_a_prediction_of_a_request_is_read_like_any_other() -> None:
+    """Online predictions may stand on the same topic; conditions tell the two kinds apart."""
+    prediction = decode(wire({"source": {"request": "r-7", "index": 3}}))
+
+    assert prediction.source == Source(request="r-7", index=3)
+    assert prediction.reference == "r-7/3"
+    for text in ("source.request == 'r-7' and source.index == 3", "source.topic == None"):
+        assert parse_condition(text, FIELDS).holds(prediction.fields())
+    assert not parse_condition("source.topic == 'flights'", FIELDS).holds(prediction.fields())
 
 
 def test_a_key_that_is_no_text_is_missing_in_conditions() -> None:

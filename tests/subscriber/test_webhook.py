@@ -64,6 +64,19 @@ def test_a_topic_of_any_characters_is_a_key_of_one_line(receiver: "Receiver") ->
     assert receiver.posts[0].headers["Idempotency-Key"] == "a%2Fb%0D%0AEvil%3A%20%C3%BC/2/8812"
 
 
+def test_a_prediction_of_a_request_has_its_place_there_as_the_key(receiver: "Receiver") -> None:
+    """Online predictions are told apart from each other as well."""
+    online = decode(
+        prediction().value.replace(
+            b'{"topic": "flights", "partition": 2, "offset": 8812}',
+            b'{"request": "r/1", "index": 4}',
+        )
+    )
+    assert post(receiver.url, sent=online) is None
+
+    assert receiver.posts[0].headers["Idempotency-Key"] == "r%2F1/4"
+
+
 def test_user_and_password_of_the_address_are_sent_as_basic_auth(receiver: "Receiver") -> None:
     """They are taken off the address, and percent signs in them are read."""
     assert post(f"http://us%40er:pa%3Ass@{receiver.address}/x?token=t#part") is None

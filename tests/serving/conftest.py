@@ -1,0 +1,120 @@
+"""What the tests of the online way share: models of every task, and a service on a real port.
+
+For annotations: `if TYPE_CHECKING: from tests.serving.conftest import Online`.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+import uvicorn
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+import model as bundles
+from model.bundle import Model, load_model
+from tests.serving.local_desk import LocalDesk
+
+DEADLINE_S = 30.0
+ORIGINS = ("EWR", "JFK", "LGA")
+
+
+@pytest.fixture(scope="session")
+def task_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a model of each task, and two versions of `delay`: all of them quick."""
+    from sklearn.compose import ColumnTransformer  # noqa: PLC0415 - it takes a second
+    from sklearn.ensemble import IsolationForest  # noqa: PLC0415 - as above
+    from sklearn.linear_model import LinearRegression, LogisticRegression  # noqa: PLC0415
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - as above
+    from sklearn.preprocessing import OrdinalEncoder  # noqa: PLC0415 - as above
+    from sklearn.tree import DecisionTreeRegressor  # noqa: PLC0415 - as above
+
+    drawn = np.random.default_rng(0)
+    sample = pd.DataFrame(
+        {
+            "distance": drawn.uniform(80, 5000, 300),
+            "hour": drawn.integers(0, 24, 300),
+            "origin": drawn.choice(ORIGINS, 300),
+            "late": drawn.random(300) < 0.3,
+            "temp": np.where(drawn.random(300) < 0.1, np.nan, drawn.normal(15, 9, 300)),
+        }
+    )
+    store = tmp_path_factory.mktemp("task-store") / "models"
+    numbers = sample[["distance", "hour"]]
+    delay = sample["distance"] / 7 + sample["hour"] + drawn.normal(0, 3, 300)
+    encode = ColumnTransformer([("text", OrdinalEncoder(), ["origin"])], remainder="passthrough")
+    for depth in (5, 6):
+        tree = make_pipeline(encode, DecisionTreeRegressor(max_depth=depth, random_state=0))
+        tree.fit(sample, delay)
+        bundles.save(tree, sample, name="delay", store=store, paths={"temp": "weather.temp"})
+    bundles.save(LinearRegression().fit(numbers, delay), numbers, name="line", store=store)
+    labels = np.where(delay > delay.median(), "late", "on time")
+    classes = LogisticRegression(max_iter=1000).fit(numbers / [5000, 24], labels)
+    bundles.save(classes, numbers / [5000, 24], name="class", store=store)
+    forest = IsolationForest(n_estimators=5, random_state=0).fit(numbers)
+    bundles.save(forest, numbers, name="outlier", store=store)
+    return store
+
+
+@pytest.fixture(scope="session")
+def load(task_store: Path) -> Callable[[str], Model]:
+    """Loads a model of the store by its reference: delay:1, delay:2, line, class, outlier."""
+    return cache(lambda reference: load_model(reference, store=task_store))
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """A service on a port: what it stands on, and a client that asks it."""
+
+    desk: LocalDesk
+    client: httpx.Client
+    url: str
+    routes: frozenset[str]  # "GET /v2"
+
+
+@contextlib.contextmanager
+def listening(app: ASGIApp) -> Iterator[str]:
+    """Serve an app on a free port of the loopback; gives its address."""
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="serving", daemon=True)
+    thread.start()
+    deadline = time.monotonic() + DEADLINE_S
+    while not server.started:
+        if time.monotonic() > deadline:
+            pytest.fail("the server does not listen")
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(DEADLINE_S)
+
+
+@pytest.fixture
+def online(load: Callable[[str], Model]) -> Iterator[Callable[[str], Online]]:
+    """Serves a model by its reference, for the test."""
+    with contextlib.ExitStack() as running:
+
+        def serve(reference: str) -> Online:
+            desk = LocalDesk(load(reference))
+            app = desk.app()
+            url = running.enter_context(listening(app))
+            client = httpx.Client(base_url=url, timeout=DEADLINE_S, trust_env=False)
+            routes = {
+                f"{method} {route.path}"
+                for route in app.routes
+                if isinstance(route, Route)
+                for method in (route.methods or set()) - {"HEAD"}
+            }
+            return Online(desk, running.enter_context(client), url, frozenset(routes))
+
+        yield serve

@@ -1,0 +1,167 @@
+"""The page at /docs in a real browser: every request works as it is shown, and text stays text."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.serving.conftest import Online
+
+    Serve = Callable[[str], Online]
+
+WIDTHS = [390, 1600]
+HOSTILE = "<img src=x onerror=alert(1)>"
+TOO_WIDE = """() => [...document.querySelectorAll("body *")].filter(each => {
+    const box = each.getBoundingClientRect();
+    return box.width && (box.left < -0.5 || box.right > innerWidth + 0.5);
+}).map(each => each.outerHTML.slice(0, 120))"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = os.environ.get("STREAMSCORE_TEST_CHROMIUM") or shutil.which("chromium")
+    assert found, "there is no chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page()
+    opened.set_default_timeout(15_000)
+    yield opened
+    opened.close()
+
+
+def complaints(page: Page) -> list[str]:
+    """What the page says on its console, and what it asks of others."""
+    found: list[str] = []
+    page.on("console", lambda message: found.append(message.text))
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("dialog", lambda dialog: found.append(dialog.message))
+    return found
+
+
+def sections(page: Page) -> dict[str, Locator]:
+    """The sections of the routes that there are, opened."""
+    expect(page.locator("[data-route]").first).to_be_visible()
+    named = {
+        str(each.get_attribute("data-route")): each for each in page.locator("[data-route]").all()
+    }
+    for section in named.values():
+        section.locator("summary").first.click()
+    return named
+
+
+def answered_ok(section: Locator, *, keep: bool = False) -> None:
+    section.get_by_role("button", name="Send").click()
+    expect(section.locator(".answer .good, .answer .bad")).to_have_text("200 OK")
+    if not keep:
+        section.locator(".answer").evaluate("answer => answer.replaceChildren()")
+
+
+@pytest.mark.parametrize("reference", ["delay:1", "line", "class", "outlier"])
+def test_every_request_works_as_it_is_shown(reference: str, page: Page, online: "Serve") -> None:
+    """Given the page: each route, with each of its examples, is answered with 200 at one click."""
+    served = online(reference)
+    routes = served.routes - {"GET /"}
+    said = complaints(page)
+    page.goto(f"{served.url}/docs")
+    sent = 0
+    for route, section in sections(page).items():
+        if route not in routes:
+            continue
+        select = section.locator("select")
+        if not select.count():
+            answered_ok(section)
+            sent += 1
+            continue
+        for option in select.locator("option").all():
+            select.select_option(str(option.get_attribute("value")))
+            answered_ok(section)
+            sent += 1
+    assert sent >= len(routes)
+    assert said == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_fits_a_phone_and_a_screen(width: int, page: Page, online: "Serve") -> None:
+    """Given a narrow or a wide window: nothing reaches beyond it, answers included."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{online('class').url}/docs")
+    named = sections(page)
+    for route in ("GET /models/{name}", "POST /invocations"):
+        answered_ok(named[route], keep=True)
+    assert page.evaluate(TOO_WIDE) == []
+
+
+def test_text_stays_text(page: Page, online: "Serve") -> None:
+    """Given markup in a model's name and in answers: it is shown, and nothing of it runs."""
+    served = online("line")
+
+    def hostile(route: Route) -> None:
+        made = route.fetch().json()
+        made["info"]["title"] = made["info"]["description"] = HOSTILE
+        made["paths"]["/models"]["get"]["summary"] = HOSTILE
+        route.fulfill(body=json.dumps(made), content_type="application/json")
+
+    def answer(route: Route) -> None:
+        route.fulfill(status=400, body=json.dumps({"error": HOSTILE}), content_type="text/html")
+
+    page.route("**/openapi.json", hostile)
+    page.route("**/models", answer)
+    said = complaints(page)
+    page.goto(f"{served.url}/docs")
+    section = sections(page)["GET /models"]
+    section.get_by_role("button", name="Send").click()
+    expect(section.locator(".answer pre").first).to_contain_text(HOSTILE)
+    expect(page.locator("h1")).to_have_text(HOSTILE)
+    assert page.locator("img").count() == 0
+    assert [each for each in said if "400" not in each] == []
+
+
+def test_a_key_is_sent_where_one_is_asked_for(page: Page, online: "Serve") -> None:
+    """Given a server with API keys: the page asks for one, and sends it with each request."""
+    served = online("line")
+    seen: list[str | None] = []
+
+    def guarded(route: Route) -> None:
+        seen.append(route.request.headers.get("authorization"))
+        if seen[-1] is None:
+            route.fulfill(status=401, body="{}", content_type="application/problem+json")
+        else:
+            route.continue_()
+
+    page.route("**/openapi.json", guarded)
+    page.goto(f"{served.url}/docs")
+    key = page.get_by_label("API key")
+    expect(key).to_be_visible()
+    key.fill("s3cret")
+    key.press("Tab")
+    expect(page.locator("[data-route]").first).to_be_visible()
+    assert seen == [None, "Bearer s3cret"]
+
+
+def test_the_page_runs_nothing_but_its_own(online: "Serve") -> None:
+    """Given the page: its policy lets nothing run or load that does not stand in it."""
+    answer = online("line").client.get("/docs")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert "https://" not in answer.text
+
+
+def test_the_front_leads_to_the_page(online: "Serve") -> None:
+    """Given a browser at /: it comes to the page."""
+    answer = online("line").client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "docs")
