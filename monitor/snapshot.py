@@ -38,7 +38,8 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
     """A partition of the input, and how far the watched group has come in it.
 
     `committed` is null where the group never committed. `lag_s` is how long the oldest event that
-    waits has been waiting (by its own timestamp), 0 without any.
+    waits has been there, 0 without any: seen by the partition's end that passed it, so to a second,
+    and at least that for one that was there before the monitor was started.
     """
 
     partition: int
@@ -213,11 +214,21 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     after: float = msgspec.field(name="to")
 
 
+class AlarmCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many alarms there were on this error of a version, since the monitor first watched."""
+
+    metric: str
+    model: str
+    version: str
+    count: int
+
+
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
     """Drift of features, in the model's order, and the last alarms on the error, newest first."""
 
     features: list[FeatureDrift] = []
     alarms: list[Alarm] = []
+    totals: list[AlarmCount] = []
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from runtime.logs import configure_logging
 from runtime.sections import LogSettings
-from runtime.telemetry import LatencyHistogram, Metrics
+from runtime.latency_histogram import LatencyHistogram
+from runtime.telemetry import Metrics
 
 SECRET = "geheim-8f2a"
 
