@@ -22,7 +22,7 @@ def monitor(
         str | None,
         typer.Option(
             metavar="TOPIC",
-            help='Where the truth arrives later, as {"id", "outcome"}.  (setting: monitor.outcomes)',
+            help='Where the truth arrives, {"id", "outcome"}.  (setting: monitor.outcomes)',
         ),
     ] = None,
     model: Annotated[

@@ -171,7 +171,7 @@ class _Loop:
 
     def _see_dead_letter(self, message: Message) -> None:
         try:
-            failure = read_headers(message.headers() or ())
+            failure = read_headers(message.headers())  # type: ignore[arg-type]
             at = datetime.fromisoformat(failure.failed_at).timestamp()
         except (NotADeadLetter, ValueError) as error:
             _log.info("not_a_dead_letter", reason=str(error))

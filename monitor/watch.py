@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import structlog
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaException,
     TopicPartition,
@@ -22,7 +21,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from model.errors import StreamscoreError
 from monitor.snapshot import Member
-from runtime.clients import admin_client, broker_error
+from runtime.clients import admin_client, broker_error, consumer_properties, open_consumer
 from runtime.settings import Settings
 
 _log = structlog.get_logger("streamscore.monitor")
@@ -60,6 +59,7 @@ class Watch:
         self.view = View(at=now, since=now)
         self._settings, self._group, self._source = settings, group, source
         self._timeout_s = min(_ANSWER_S, settings.broker_timeout_s)
+        self._group_reader = open_consumer(consumer_properties(settings, group=group))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -71,12 +71,17 @@ class Watch:
         """Stop asking; waits for the question in hand, not for long."""
         self._stop.set()
         self._thread.join(self._timeout_s + _GRACE_S)
+        if not self._thread.is_alive():
+            self._group_reader.close()
 
     def _run(self) -> None:
         admin = admin_client(self._settings)
         while not self._stop.is_set():
             began = time.monotonic()
             self.view = self._look(admin)
+            if not self.view.reachable:
+                # One that lost a group's coordinator may never find it again (librdkafka 2.16).
+                admin = admin_client(self._settings)
             self._stop.wait(max(0.05, _EVERY_S - (time.monotonic() - began)))
 
     def _look(self, admin: AdminClient) -> View:
@@ -110,7 +115,7 @@ class Watch:
             error=None if partitions else f"there is no topic {self._source}",
             topics=topics,
             ends=ends,
-            committed=self._committed(admin),
+            committed=self._committed(partitions),
             state=state,
             members=members,
         )
@@ -127,20 +132,16 @@ class Watch:
         )
         return {place.partition: self._wait(each).offset for place, each in answers.items()}
 
-    def _committed(self, admin: AdminClient) -> dict[int, int]:
-        asked = [ConsumerGroupTopicPartitions(self._group)]
-        answers = admin.list_consumer_group_offsets(asked, request_timeout=self._timeout_s)
-        try:
-            places = self._wait(answers[self._group]).topic_partitions or ()
-        except KafkaException as error:
-            if error.args[0].name() in _NO_GROUP:
-                return {}
-            raise
-        return {
-            each.partition: each.offset
-            for each in places
-            if each.topic == self._source and each.offset >= 0 and not each.error
-        }
+    def _committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        """By a consumer that never joins: the admin client's question can crash the process.
+
+        (librdkafka 2.16: `list_consumer_group_offsets` where there is no coordinator yet.)
+        """
+        places = [TopicPartition(self._source, number) for number in partitions]
+        if not places:
+            return {}
+        answers = self._group_reader.committed(places, timeout=self._timeout_s)
+        return {each.partition: each.offset for each in answers if each.offset >= 0}
 
     def _members(self, admin: AdminClient) -> tuple[str | None, tuple[Member, ...]]:
         answers = admin.describe_consumer_groups([self._group], request_timeout=self._timeout_s)
