@@ -80,7 +80,7 @@ def run_monitor(
 
     """
     mine = settings.monitor
-    group = mine.group or f"streamscore-monitor-{subject.output}"
+    group = mine.own_group or f"streamscore-monitor-{subject.output}"
     path = mine.state or f".streamscore/monitor-{subject.output}.db"
     with ExitStack() as stack:
         join = Join(path, keep_s=mine.keep_days * 86_400, keep_rows=mine.keep_rows)

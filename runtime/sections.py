@@ -221,7 +221,7 @@ class MonitorSettings(Section):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8090  # 0: any free one
     outcomes: TopicName | None = None  # where the truth arrives later
     model: str | None = None  # NAME@ALIAS, whose baseline is compared with
-    group: Annotated[str, Field(min_length=1)] | None = None  # its own: streamscore-monitor-OUTPUT
+    own_group: Annotated[str, Field(min_length=1)] | None = None  # None: streamscore-monitor-OUTPUT
     state: Path | None = None  # None: .streamscore/monitor-OUTPUT.db
     begin: Literal["earliest", "latest"] = "earliest"  # where it never read before
     keep_days: Annotated[float, Field(gt=0, le=3650)] = 7.0  # predictions wait for their outcome

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
+from runtime.latency_histogram import LatencyHistogram
 from runtime.logs import configure_logging
 from runtime.sections import LogSettings
-from runtime.latency_histogram import LatencyHistogram
 from runtime.telemetry import Metrics
 
 SECRET = "geheim-8f2a"
