@@ -1,5 +1,6 @@
 """`streamscore monitor`: the live page on the command line."""
 
+import importlib.util
 import os
 from typing import Annotated
 
@@ -55,6 +56,7 @@ def monitor(
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     from prometheus_client import CollectorRegistry
 
+    _require_extra()
     from monitor.live import Live
     from monitor.service import run_monitor, subject_of
     from runtime.health import HealthServer
@@ -102,3 +104,11 @@ def monitor(
         run_monitor(settings, subject, live, metrics, stop)
     finally:
         server.stop()
+
+
+def _require_extra() -> None:
+    if importlib.util.find_spec("river") is None:
+        raise WrongUsage(
+            "the monitor needs packages that are not installed",
+            hint="install them with: pip install 'streamscore[serving,monitor]'",
+        )

@@ -102,6 +102,7 @@ def run_monitor(
                 stop.sleep(_ROUND_S)
             if (now := time.time()) - shown_at >= _SHOWN_EVERY_S or now < shown_at:
                 shown_at = now
+                watch.require_alive()
                 snapshot = state.snapshot(now, watch.view)
                 export.show(snapshot)
                 broker = snapshot.broker

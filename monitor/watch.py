@@ -19,7 +19,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from model.errors import StreamscoreError
+from model.errors import BrokerError, StreamscoreError
 from monitor.snapshot import Member
 from runtime.clients import admin_client, broker_error, consumer_properties, open_consumer
 from runtime.settings import Settings
@@ -66,6 +66,11 @@ class Watch:
     def start(self) -> None:
         """Begin to ask."""
         self._thread.start()
+
+    def require_alive(self) -> None:
+        """Raise BrokerError where the thread has ended by itself: what is shown would be old."""
+        if not self._thread.is_alive():
+            raise BrokerError("the broker is asked no more: see the log", hint="start it again")
 
     def stop(self) -> None:
         """Stop asking; waits for the question in hand, not for long."""

@@ -169,3 +169,17 @@ def test_what_is_no_outcome_is_left_out(value: bytes | None) -> None:
     """Bad records stop nothing."""
     assert decode_outcomes([value]) == [None]
     assert decode_predictions([value]) == [None]
+
+
+def test_a_prediction_that_was_asked_for_by_http_has_no_place_on_the_input() -> None:
+    """Published online answers are predictions like any other, but for their source."""
+    source = {"request": "r-1", "index": 0}
+    assert prediction("online", source=source).source.partition == -1
+
+
+def test_a_number_beyond_64_bits_is_kept_as_a_float(join: Join) -> None:
+    """JSON has no largest whole number; SQLite has."""
+    join.begin()
+    join.add_predictions([(prediction("huge", 2**70), T0)])
+    (pair,) = join.add_outcomes([(Outcome("huge", 2**70), T0)])
+    assert pair.predicted == float(2**70)
