@@ -27,6 +27,7 @@ from monitor.records import Outcome, Prediction, key_of
 MINUTE_S: Final = 60
 _KEPT_MINUTES: Final = 120  # after which a minute is added to "before"
 _BEFORE: Final = 0
+_LOCKED_S: Final = 2.0
 _LARGEST: Final = 2**53
 _STEP: Final = 10_000  # rows deleted at once: no long pause
 
@@ -66,7 +67,7 @@ class Join:
         try:
             if str(path) != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=_LOCKED_S)
             self._db.executescript(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-65536;"
                 "PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE;" + _TABLES + "COMMIT;"

@@ -115,11 +115,14 @@ def test_a_restart_goes_on_where_it_stood(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_state_that_another_monitor_uses_is_a_clear_error(tmp_path: Path) -> None:
-    """A folder in the file's place: the error names the file and the setting."""
-    with pytest.raises(SettingsError, match="cannot be used") as caught:
-        Join(tmp_path, keep_s=1, keep_rows=1)
-    assert "monitor.state" in caught.value.hint
+def test_a_state_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
+    """One that another monitor has open, or a folder in its place: the setting is named."""
+    first = Join(tmp_path / "state.db", keep_s=1, keep_rows=1)
+    for path in (tmp_path / "state.db", tmp_path):
+        with pytest.raises(SettingsError, match="cannot be used") as caught:
+            Join(path, keep_s=1, keep_rows=1)
+        assert "monitor.state" in caught.value.hint
+    first.close()
 
 
 def test_age_and_size_bound_what_is_kept(join: Join) -> None:
@@ -141,7 +144,7 @@ def test_old_minutes_are_merged_and_nothing_is_lost(join: Join) -> None:
         at = T0 + day * 86_400
         join.add_predictions([(prediction(f"p-{day}"), at)])
         join.add_outcomes([(Outcome(f"p-{day}", 0.5), at)])
-    join.expire(T0 + 5 * 86_400)
+    join.expire(T0 + 4 * 86_400 + 60)
     assert len(join.minutes()) == 2
     assert whole(join).n == 5
 
