@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from serving.problems import MEDIA_TYPE, problem
 
 _LOOK_S: Final = 0.5
+_AROUND: Final = 10  # bytes on the wire for one of a body in the smallest of chunks, and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class ConnectionLimits:
     header_bytes: int
     read_timeout_s: float
     connections: int
+    body_bytes: int
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -64,7 +66,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if size > self._limits.header_bytes:
             self._refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
             raise httptools.HttpParserCallbackError
-        self._received = -(1 << 62)  # the body is the application's to limit
+        # The body is the application's to limit; here, what is around it: sizes of chunks, trailers.
+        self._received = -_AROUND * self._limits.body_bytes
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
