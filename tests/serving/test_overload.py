@@ -42,13 +42,12 @@ def wait_until(holds: "Callable[[], bool]", what: str) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("timeout_s", [0.5, 10])
-def test_more_clients_than_can_be_served(strange: "Start", timeout_s: float) -> None:
+def test_more_clients_than_can_be_served(strange: "Start") -> None:
     """Ten times as many as the queue holds: 200, 503 or 504, and the queue within its bound.
 
     Other routes answer meanwhile, and once the crowd is gone everyone is served.
     """
-    service = strange(0.2, queue_events=10, max_rows=10, max_batch=5, request_timeout_s=timeout_s)
+    service = strange(0.2, queue_events=10, max_rows=10, max_batch=5, request_timeout_s=0.5)
     answers: list[httpx.Response] = []
     enough = threading.Event()
 
@@ -74,7 +73,7 @@ def test_more_clients_than_can_be_served(strange: "Start", timeout_s: float) -> 
             each.result()
     assert 0 < max(queued) <= 10
     statuses = Counter(answer.status_code for answer in answers)
-    assert statuses.keys() == ({200, 503, 504} if timeout_s < 1 else {200, 503})
+    assert statuses.keys() == {200, 503, 504}
     refused = [answer for answer in answers if answer.status_code == 503]
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     assert ask(service).status_code == 200
@@ -173,7 +172,7 @@ def test_memory_stays_flat(serve_with: "Start") -> None:
                 client.get(f"/nope/{number}")
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(some, range(8)))
+        list(pool.map(some, range(4)))
         before = resident().rss
-        list(pool.map(some, range(16)))
+        list(pool.map(some, range(8)))
     assert resident().rss - before < 8_000_000
