@@ -72,7 +72,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if size > self._limits.header_bytes:
             self._refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
             raise httptools.HttpParserCallbackError
-        # The body is the application's to limit; here, what is around it: sizes of chunks, trailers.
+        # The application limits the body; this, what is around it: sizes of chunks, trailers.
         self._received = -_AROUND * self._limits.body_bytes
         super().on_headers_complete()
 

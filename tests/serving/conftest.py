@@ -160,14 +160,14 @@ def started(
     store: Path,
     *arguments: str,
     verify: "ssl.SSLContext | bool" = True,
-    **settings: str,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Started]:
     """Start the service on a free port of the loopback, and wait until it is ready.
 
     `start` is CommandLine.start, or like it; `settings` are by their environment variables.
     """
     log = Path(tempfile.mkstemp(".log", dir=store.parent)[1])
-    env = {"STREAMSCORE_STORE": str(store), "STREAMSCORE_SERVING__PORT": "0", **settings}
+    env = {"STREAMSCORE_STORE": str(store), "STREAMSCORE_SERVING__PORT": "0", **(settings or {})}
     with log.open("wb") as file:
         process = start(*arguments, env=env, stdout=file, stderr=file)
     deadline = time.monotonic() + DEADLINE_S
@@ -204,7 +204,9 @@ def serve_with(streamscore: CommandLine, task_store: Path) -> Iterator[Callable[
         def start(*flags: str, verify: Any = True, **settings: object) -> Started:
             given = {f"STREAMSCORE_SERVING__{k.upper()}": str(v) for k, v in settings.items()}
             arguments = ("serve", "--model", "delay:1", *flags)
-            service = started(streamscore.start, task_store, *arguments, verify=verify, **given)
+            service = started(
+                streamscore.start, task_store, *arguments, verify=verify, settings=given
+            )
             return running.enter_context(service)
 
         yield start
@@ -228,7 +230,7 @@ def strange(task_store: Path) -> Iterator[Callable[..., Started]]:
 
         def start(seconds: float, **settings: object) -> Started:
             given = {f"STREAMSCORE_SERVING__{k.upper()}": str(v) for k, v in settings.items()}
-            return running.enter_context(started(run, task_store, str(seconds), **given))
+            return running.enter_context(started(run, task_store, str(seconds), settings=given))
 
         yield start
         for process in processes:

@@ -1,4 +1,4 @@
-"""The real service with a model that is slow, hangs or fails: `python -m tests.serving.strange_service`.
+"""The real service with a model that is slow, hangs or fails; a process of its own.
 
 A bundle holds no code of its own, so that such a model cannot come from a store. What a row does is
 told by its distance.
@@ -50,7 +50,7 @@ def main(seconds: float) -> None:
 
     def load(given: Settings, reference: str) -> Model:
         model = load_with(given, reference)
-        return replace(model, scorer=Scorer(StrangeEngine(model.scorer._engine, seconds)))  # noqa: SLF001
+        return replace(model, scorer=Scorer(StrangeEngine(model.scorer._engine, seconds)))
 
     serve(settings, "delay:1", load)
 

@@ -1,4 +1,4 @@
-"""What the batcher promises where no request over HTTP can look: order, bounds, and its own failures."""
+"""What the batcher promises where no request over HTTP can look: order, bounds, failures."""
 
 import asyncio
 from collections.abc import Callable

@@ -42,7 +42,7 @@ def limited(task_store: Any, tmp_path_factory: pytest.TempPathFactory) -> "Itera
     }
     env = {f"STREAMSCORE_SERVING__{name}": str(value) for name, value in settings.items()}
     with started(
-        command_line.start, task_store, "serve", "--model", "delay:1", **env
+        command_line.start, task_store, "serve", "--model", "delay:1", settings=env
     ) as service:
         yield service
         command_line.stop()
