@@ -1,4 +1,4 @@
-"""What one client can do to the service: too much, too slowly, or no HTTP at all. On raw sockets."""
+"""What one client can do to the service: too much, too slowly, or no HTTP at all."""
 
 import contextlib
 import json
