@@ -4,6 +4,10 @@ uvicorn limits neither: its only timer is that of an idle connection between two
 """
 
 import asyncio
+import contextlib
+import os
+import socket
+import struct
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -132,7 +136,11 @@ class LimitedProtocol(HttpToolsProtocol):
                 cycle.message_event.set()
 
     def _abort(self) -> None:
+        """End it at once: the kernel would keep what is not read, and the connection, for long."""
         self._give_up()
+        given = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(given.fileno())) as own:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def _refuse(self, status: int, detail: str, more: str = "") -> None:
