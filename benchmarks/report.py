@@ -21,6 +21,8 @@ _TITLES: Final = {
     "single": "One event alone",
     "startup": "Start to ready",
     "batch": "A day of a database",
+    "online": "Online: one model behind HTTP",
+    "strain": "Online: overload, and broken events",
 }
 _RATE: Final = "events_per_second"
 _LARGE: Final = 100  # from here on no digits behind the point
@@ -66,6 +68,26 @@ _COLUMNS: Final[Mapping[str, Sequence[Column]]] = {
         Column("cpu_us_per_row", "CPU µs/row", 2),
         Column("peak_rss_mib", "peak RSS MiB", 0),
         Column("seconds", "seconds", 2),
+    ),
+    "online": (
+        Column("requests_per_second", "requests/s", 0),
+        Column("events_per_second", "events/s", 0),
+        Column("p50_ms", "p50 ms", 2),
+        Column("p99_ms", "p99 ms", 2),
+        Column("server_cpu_us", "CPU µs/request", 0),
+        Column("client_cpu_us", "client's CPU µs/request", 0),
+        Column("rss_mib", "RSS MiB", 0),
+    ),
+    "strain": (
+        Column("requests_per_second", "served requests/s", 0),
+        Column("p50_ms", "p50 ms", 1),
+        Column("p99_ms", "p99 ms", 1),
+        Column("refused", "answered 503", 4),
+        Column("answered", "answered as they must be", 4),
+        Column("bad_refused", "broken ones refused", 4),
+        Column("rss_mib_before", "RSS MiB before", 0),
+        Column("rss_mib_begin", "after its warm-up", 0),
+        Column("rss_mib_end", "at its end", 0),
     ),
 }
 

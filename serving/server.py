@@ -153,7 +153,8 @@ async def _warm_up(parts: _Parts, batcher: Batcher) -> None:
     golden = parse(path, path.read_bytes(), Golden)
     from serving.encoding import encode  # noqa: PLC0415
 
-    events = [encode(event) for event in golden.events]
+    room = parts.settings.serving.queue_events
+    events = [encode(event) for event in golden.events[:room]]
     for some in (events[:1], events[:1], events):
         await batcher.submit("warm-up", some)
 
