@@ -80,14 +80,16 @@ class Asked:
             "seconds": seconds,
             "groups": [self._given(group) for group in groups],
         }
-        before = self._rss_mib()
+        idle = self._rss_mib()
         with _client(job, warm_up_s + seconds + _CLIENT_S) as said:
             _line(said)
             used, begun = self._cpu_s(), self._rss_mib()
             found = json.loads(_line(said))
             used, after = self._cpu_s() - used, self._rss_mib()
         self.running.require_life(time.monotonic() + _LIFE_S)
-        return Heard(found["groups"], seconds, found["cpu_s"], used, (before, begun, after))
+        return Heard(
+            found["groups"], found["seconds"], found["cpu_s"], used, (before, begun, after)
+        )
 
     def _given(self, group: Group) -> dict[str, Any]:
         file = self.folder / name_for("requests")

@@ -121,8 +121,8 @@ QUICK: Final = Plan(
     batch_rows_many=6_000,
     spark_rounds=0,
     online_events=200,
-    online_warm_up_s=0.5,
-    online_s=1.0,
+    online_warm_up_s=0.2,
+    online_s=0.5,
     online_lists=50,
-    overload_s=2.0,
+    overload_s=1.0,
 )

@@ -12,6 +12,7 @@ from runtime.telemetry import STAGES
 
 BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
+PARTS: Final = {"online": ("<!-- bench online:begin -->", "<!-- bench online:end -->")}
 _TITLES: Final = {
     "throughput": "Draining a backlog",
     "profile": "Where the time goes: µs of the worker's loop per event",
@@ -123,6 +124,16 @@ class Report:
                 parts += [f"### {title}", _markdown(section_table(section, rows))]
         return "\n\n".join(parts)
 
+    def part_to_markdown(self) -> str:
+        """A generated part of its own, of what was measured alone: no picture, fewer verdicts."""
+        facts = "; ".join(f"{k} {v}" for k, v in {**self.machine, **self.versions}.items())
+        parts = [textwrap.fill(f"Measured by `{self.command}` on: {facts}.", _WIDTH)]
+        for section, title in _TITLES.items():
+            if rows := self.results.of(section):
+                parts += [f"### {title}", _markdown(section_table(section, rows))]
+        measured = [verdict for verdict in self.verdicts if verdict.measured is not None]
+        return "\n\n".join([*parts, "### To reach online", _markdown(verdict_table(measured))])
+
     def to_text(self) -> str:
         """For the terminal; the verdicts come last."""
         facts = [f"{k}: {v}" for k, v in {**self.machine, **self.versions}.items()]
@@ -182,14 +193,14 @@ def _verdict_line(verdict: Verdict) -> list[str]:
     return [verdict.what, verdict.target, measured, f"{verdict.ratio:.2f}", verdict.word]
 
 
-def replaced(document: str, generated: str) -> str:
+def replaced(document: str, generated: str, begin: str = BEGIN, end: str = END) -> str:
     """The document with what stands between the markers replaced; ValueError without them."""
-    before, found, rest = document.partition(BEGIN)
-    _, ended, after = rest.partition(END)
+    before, found, rest = document.partition(begin)
+    _, ended, after = rest.partition(end)
     if not found or not ended:
-        msg = f"the markers {BEGIN} and {END} are not there"
+        msg = f"the markers {begin} and {end} are not there"
         raise ValueError(msg)
-    return f"{before}{BEGIN}\n\n{generated}\n\n{END}{after}"
+    return f"{before}{begin}\n\n{generated}\n\n{end}{after}"
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> str:

@@ -32,7 +32,7 @@ from benchmarks.online_section import measure_online
 from benchmarks.peers import PEERS, Peer
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.plot import draw
-from benchmarks.report import Report, replaced
+from benchmarks.report import PARTS, Report, replaced
 from benchmarks.results import Results
 from benchmarks.throughput import Bench, measure_growth, measure_poison, measure_throughput
 from benchmarks.verdicts import judge
@@ -151,11 +151,22 @@ def _write(report: Report, asked: argparse.Namespace) -> None:
     if asked.json is not None:
         asked.json.write_text(text, encoding="utf-8")
     if asked.write_docs:
+        _write_docs(report, text, asked.only or [])
+
+
+def _write_docs(report: Report, text: str, only: Sequence[str]) -> None:
+    """The page's generated parts: that of a section measured alone, else the main one."""
+    page = DOCS / "performance.md"
+    document = page.read_text(encoding="utf-8")
+    if len(only) == 1 and only[0] in PARTS:
+        name = only[0]
+        (DOCS / f"performance_{name}.json").write_text(text, encoding="utf-8")
+        written = replaced(document, report.part_to_markdown(), *PARTS[name])
+    else:
         (DOCS / "performance.json").write_text(text, encoding="utf-8")
         draw(report.results, DOCS / "performance.svg")
-        page = DOCS / "performance.md"
-        written = replaced(page.read_text(encoding="utf-8"), report.to_markdown())
-        page.write_text(written, encoding="utf-8")
+        written = replaced(document, report.to_markdown())
+    page.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":
