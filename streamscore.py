@@ -51,6 +51,9 @@ COMMANDS = {
     ),
     "serve": _Target("serving.command:serve", "Answer HTTP requests with a model."),
     "serve-key": _Target("serving.command:serve_key", "Make an API key for `serve`."),
+    "monitor": _Target(
+        "monitor.command:monitor", "Watch a scoring service: lag, latency, quality, drift."
+    ),
     "doctor": _Target(
         "runtime.doctor_command:doctor", "Check broker, topics and model, and say how to mend them."
     ),

@@ -38,7 +38,7 @@ def backfill(
     if done := len(wanted) - len(todo):
         say(f"{done} of {len(wanted)} days are complete already by {days.model}{since}")
     if todo and work.again_since:
-        say(f"if it is stopped, go on with --again-since {work.again_since.isoformat()}")
+        say(f"if it is stopped, {work.go_on}")
     left = []
     with progress("backfill", len(todo), unit="days") as bar:
         if parallel > 1 and len(todo) > 1:
@@ -51,11 +51,11 @@ def backfill(
             if not report.ok:
                 left.append(report.day)
     if stop.requested():
-        raise RunStopped("stopped before all days were complete", hint="start it again to go on")
+        raise RunStopped("stopped before all days were complete", hint=work.go_on)
     if left:
         shown = ", ".join(left[:_SHOWN]) + (", …" if len(left) > _SHOWN else "")
         msg = f"{len(left)} of {len(wanted)} days are not complete: {shown}"
-        raise Unfinished(msg, hint="mend what is said of them, and start it again")
+        raise Unfinished(msg, hint=f"mend what is said of them, and {work.go_on}")
 
 
 def _one_by_one(

@@ -9,22 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batch.alert.command import alert
-from batch.options import (
-    DateOption,
-    IdOption,
-    ModelOption,
-    QueryOption,
-    SourceNameOption,
-    SourceOption,
-    TableOption,
-    TargetOption,
-    TimeOption,
-    again_from,
-    day_of,
-    settings_of,
-)
+from batch.options import DateOption, again_from, day_of, with_settings
 from batch.report.command import report
-from runtime.terminal import StoreOption
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
@@ -52,16 +38,10 @@ class EngineName(StrEnum):
 
 
 @app.command()
+@with_settings
 def run(
-    source: SourceOption = None,
-    table: TableOption = None,
-    query: QueryOption = None,
-    source_name: SourceNameOption = None,
-    id_column: IdOption = None,
-    time_column: TimeOption = None,
+    settings: "Settings",
     date: DateOption = None,
-    target: TargetOption = None,
-    model: ModelOption = None,
     again: _AgainOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count and validate only: nothing is written.")
@@ -69,7 +49,6 @@ def run(
     engine: Annotated[
         EngineName, typer.Option(help="Score in this process, or on Apache Spark.")
     ] = EngineName.PLAIN,
-    store: StoreOption = None,
 ) -> None:
     """Score the rows of one day into the table `predictions` of a database.
 
@@ -77,17 +56,6 @@ def run(
     where it stood, and a day that is complete is not written again. Rows that the model does not
     take go to the table `rejections`, with the cause.
     """
-    settings = settings_of(
-        source=source,
-        table=table,
-        query=query,
-        source_name=source_name,
-        id_column=id_column,
-        time_column=time_column,
-        target=target,
-        model=model,
-        store=store,
-    )
     day = day_of(settings, date)
     with _at_work(settings) as stop:
         from batch.days import Days
@@ -104,7 +72,9 @@ def run(
 
 
 @app.command()
+@with_settings
 def backfill(
+    settings: "Settings",
     first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The first day.")],
     last: Annotated[
         str | None,
@@ -123,38 +93,18 @@ def backfill(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Score also days that were complete before then: an --again that goes on.",
+            help="Score also days whose last run began before then: an --again that goes on.",
         ),
     ] = None,
-    source: SourceOption = None,
-    table: TableOption = None,
-    query: QueryOption = None,
-    source_name: SourceNameOption = None,
-    id_column: IdOption = None,
-    time_column: TimeOption = None,
-    target: TargetOption = None,
-    model: ModelOption = None,
     engine: Annotated[
         EngineName, typer.Option(help="Score in this process, or on Apache Spark.")
     ] = EngineName.PLAIN,
-    store: StoreOption = None,
 ) -> None:
     """Score day after day; days that this version of the model has completed are left out.
 
     Killed, it goes on where it stood when it is started again; with --again it says which
     --again-since makes it go on rather than begin anew.
     """
-    settings = settings_of(
-        source=source,
-        table=table,
-        query=query,
-        source_name=source_name,
-        id_column=id_column,
-        time_column=time_column,
-        target=target,
-        model=model,
-        store=store,
-    )
     from batch.day import days, parse_day
 
     wanted = list(days(parse_day(first), day_of(settings, last)))
@@ -169,7 +119,9 @@ def backfill(
 
 
 @app.command()
+@with_settings
 def schedule(
+    settings: "Settings",
     at: Annotated[
         str,
         typer.Option(metavar="HH:MM", help="When yesterday is due, in the settings' time zone."),
@@ -177,36 +129,16 @@ def schedule(
     catch_up: Annotated[
         str, typer.Option(metavar="DAYS", help="How far back missed days are made up for: 7d.")
     ] = "7d",
-    source: SourceOption = None,
-    table: TableOption = None,
-    query: QueryOption = None,
-    source_name: SourceNameOption = None,
-    id_column: IdOption = None,
-    time_column: TimeOption = None,
-    target: TargetOption = None,
-    model: ModelOption = None,
     health_port: Annotated[
         int | None,
         typer.Option(help="/livez, /readyz, /metrics.  (setting: health.port; from 9464)"),
     ] = None,
-    store: StoreOption = None,
 ) -> None:
     """Score yesterday every night, and days that were missed; runs until it is stopped.
 
     Which days are missing, the table `runs` tells: nothing else has to be kept, and two schedulers
     on one database never run a day twice. SIGTERM finishes the chunk in hand.
     """
-    settings = settings_of(
-        source=source,
-        table=table,
-        query=query,
-        source_name=source_name,
-        id_column=id_column,
-        time_column=time_column,
-        target=target,
-        model=model,
-        store=store,
-    )
     if health_port is not None:
         health = settings.health.model_copy(update={"port": health_port})
         settings = settings.model_copy(update={"health": health})

@@ -27,6 +27,10 @@ _URL_HINT: Final = (
     "write it as sqlite:///file.db, sqlite:////absolute/file.db or "
     "postgresql://user:password@host:5432/database"
 )
+_AT_HINT: Final = (
+    "write an @ in a user's name, a password or a parameter as %40 (and : as %3A, / as %2F, ? as"
+    " %3F, % as %25)"
+)
 _DRIVERS: Final = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _POSTGRES_OPTIONS: Final = " ".join(
     f"-c {name}={seconds * 1000}"
@@ -173,11 +177,13 @@ def _parsed(address: str) -> URL:
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):
-        raise WrongUsage("the address of a database cannot be read", hint=_URL_HINT) from None
-    # More than one: a part of the password would be taken, and shown, as the host's name.
-    if url.get_backend_name() != "sqlite" and address.partition("?")[0].count("@") > 1:
-        hint = "write an @ in a user's name or a password as %40 (and / as %2F, % as %25)"
-        raise WrongUsage("the address of a database has more than one @", hint=hint)
+        hint = f"{_URL_HINT}; {_AT_HINT}" if "@" in address else _URL_HINT
+        raise WrongUsage("the address of a database cannot be read", hint=hint) from None
+    # Another one: a part of the password would be taken, and shown, as the host or the database.
+    has_user = url.username is not None or url.password is not None
+    if url.get_backend_name() != "sqlite" and address.count("@") > has_user:
+        msg = "the address of a database has an @ that does not end its user and password"
+        raise WrongUsage(msg, hint=_AT_HINT)
     if url.drivername in _DRIVERS:
         url = url.set(drivername=_DRIVERS[url.drivername])
     return url

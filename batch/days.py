@@ -79,7 +79,11 @@ class Days:
         any_version: bool = False,
         since: datetime | None = None,
     ) -> list[date]:
-        """Those of the days that this version (or any) has not completed (`since` then)."""
+        """Those of the days that this version (or any) has not completed.
+
+        With `since`: in a run that began then or later. One that began before, and was gone on
+        with, counts as what it was before.
+        """
         tasks = [self._task(day) for day in sorted(days)]
         if not tasks:
             return []
@@ -90,12 +94,9 @@ class Days:
 
         def is_missing(wanted: Task) -> bool:
             last = found.get(wanted.window.day)
-            if last is None or (since is not None and last.progress_at < since):
+            if last is None or (since is not None and last.started_at < since):
                 return True
-            if any_version:  # and whatever was read of the source by then
-                last_of = last.task
-                wanted = replace(wanted, version=last_of.version, digest=last_of.digest)
-            return not last.completes(wanted)
+            return not last.completes(wanted, any_version=any_version)
 
         found = self._patiently(ask)
         return [task.window.day for task in tasks if is_missing(task)]

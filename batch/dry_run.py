@@ -3,8 +3,6 @@
 from collections import Counter
 from datetime import date
 
-from sqlalchemy import inspect
-
 from batch import runs
 from batch.assembly import OUR_FOLDER, day_window, load, open_source, resolve_model, task
 from batch.database import Database
@@ -12,7 +10,7 @@ from batch.days import patiently
 from batch.job import check_day
 from batch.runs import Task
 from batch.source import Source
-from batch.tables import metadata, require_columns
+from batch.tables import missing_parts
 from batch.work import since
 from runtime.lean_pandas import import_lean_pandas
 from runtime.sections import BatchSettings
@@ -58,12 +56,12 @@ def _would(settings: Settings, wanted: Task, source: Source) -> str:
     if database.file is not None and not database.file.exists():
         return f"a run would make the target {database.name}, and score the day"
     with database.connect(read_only=True) as connection:
-        present = set(inspect(connection).get_table_names()) & set(metadata.tables)
-        for name in sorted(present):
-            require_columns(connection, name, database.name)
-        last = runs.latest(connection, wanted) if "runs" in present else None
-    missing = sorted(set(metadata.tables) - present)
+        missing, lacking = missing_parts(connection, database.name)
+        known = "runs" not in missing and not lacking  # of a run before those, nothing counts
+        last = runs.latest(connection, wanted) if known else None
     made = f"; it would make the tables {', '.join(missing)}" if missing else ""
+    if lacking:
+        made += f"; it would add to the table runs {', '.join(lacking)}"
     return f"the target {database.name} answers; {_next(last, wanted, source)}{made}"
 
 
@@ -76,7 +74,11 @@ def _next(last: runs.Run | None, wanted: Task, source: Source) -> str:
         so = f": {since(more)}" if more else ""
         return f"the day is complete already by {by}, and a run would leave it as it is{so}"
     if last.is_complete:
-        changed = "" if last.task.digest == wanted.digest else ", of another query or other columns"
+        changed = (
+            ""
+            if last.task.digest == wanted.digest
+            else ", of another query, other columns or another zone"
+        )
         return f"the day is complete by {by}{changed}; a run would score it anew"
     if last.task == wanted:
         return f"a run would go on behind {last.rows_read:,} rows (the last one is {last.state})"

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy import Connection, func, select
 
 from batch import runs as kept
 from batch.counted import as_they_count
-from batch.tables import COMPLETE, metadata, runs
-from model.errors import NoRun, WrongUsage
+from batch.tables import COMPLETE, missing_parts, runs
+from model.errors import DatabaseError, NoRun, WrongUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Ran:
     finished_at: datetime | None
     error: str | None
     profile: Any
-    source_digest: str = ""
+    source_digest: str | None = ""
     rows_taken: int = 0
 
     @property
@@ -53,9 +53,15 @@ def find_model(connection: Connection, reference: str | None, day: date) -> str:
 
     Raises NoRun where nothing has, WrongUsage where several have and none is named.
     """
-    if missing := set(metadata.tables) - set(inspect(connection).get_table_names()):
-        msg = f"no predictions are in {connection.engine.url.database}"
-        raise NoRun(f"{msg}: it has no table {min(missing)}", hint="see --target; or score a day")
+    where = str(connection.engine.url.database)
+    missing, lacking = missing_parts(connection, where)
+    if missing:
+        msg = f"no predictions are in {where}: it has no table {missing[0]}"
+        raise NoRun(msg, hint="see --target; or score a day")
+    if lacking:
+        msg = f"the table 'runs' of {where} is of an earlier version: it lacks {', '.join(lacking)}"
+        hint = "any `streamscore batch run` (not a dry run) with this target adds what it lacks"
+        raise DatabaseError(msg, hint=hint)
     of_day = select(runs.c.model).where(runs.c.scored_for == day).distinct()
     names = sorted(connection.execute(of_day).scalars())
     name = model_name(reference)

@@ -98,39 +98,46 @@ class Job:
             last = writer.latest()
             if last is not None and last.completes(task) and not again:
                 return Outcome(last, skipped=True)
+            began = self.clock.now()  # before the source is read: it is no older than that
             with self.source.day(task.window, self.columns) as snapshot:
                 progress.expect(snapshot.nulls + snapshot.rows)
-                run, rest = self._started(writer, snapshot, task, last)
+                if last is not None and not last.is_complete and last.task == task:
+                    rest = self._behind(writer, last, snapshot, progress)
+                    if rest is not None:
+                        run = writer.take_over(last, self.clock.now())
+                        return Outcome(self._go_on(writer, snapshot.nulls, run, rest, progress))
+                    _log.warning("source_changed", day=str(task.window.day), done=last.rows_read)
+                run, rest = writer.begin(began), snapshot.chunks(self.chunk_rows)
                 return Outcome(self._go_on(writer, snapshot.nulls, run, rest, progress))
 
-    def _started(
-        self, writer: DayWriter, snapshot: Snapshot, task: Task, last: Run | None
-    ) -> tuple[Run, Chunks]:
-        """The run that scores the day, and the chunks of rows that it still has to score."""
-        if last is not None and not last.is_complete and last.task == task:
-            rest = self._behind(last, snapshot)
-            if rest is not None:
-                return writer.take_over(last, self.clock.now()), rest
-            _log.warning("source_changed", day=str(task.window.day), rows_done=last.rows_read)
-        return writer.begin(self.clock.now()), snapshot.chunks(self.chunk_rows)
+    def _behind(
+        self, writer: DayWriter, run: Run, snapshot: Snapshot, progress: Progress
+    ) -> Chunks | None:
+        """The rows behind those that a run has done; None where these are not the same now."""
+        try:
+            return self._compared(run, snapshot, progress)
+        except StreamscoreError as error:
+            self._leave(writer, replace(run, progress_at=self.clock.now()), error)
+            raise
 
-    def _behind(self, run: Run, snapshot: Snapshot) -> Chunks | None:
-        """The rows behind those that the run has done; None where these are not the same now."""
+    def _compared(self, run: Run, snapshot: Snapshot, progress: Progress) -> Chunks | None:
         chunks = snapshot.chunks(self.chunk_rows)
-        left, digest = run.rows_read - snapshot.nulls, 0
-        while left > 0:
-            rows = next(chunks, None)
-            if rows is None:
-                return None
+        with_id = max(0, run.rows_read - snapshot.nulls)
+        left, digest = with_id, 0
+        while left and (rows := next(chunks, None)) is not None:
             done, rest = rows[:left], rows[left:]
+            if rest and same_id(done[-1], rest[0]):
+                break
+            chunks = chain([rest], chunks) if rest else chunks
             digest = digest_of(done, digest)
             left -= len(done)
-            if rest:
-                if same_id(done[-1], rest[0]):
-                    return None
-                chunks = chain([rest], chunks)
+            progress.advance(len(done))
             self._heed_stop(run)
-        return chunks if digest == run.digest else None
+        if left or digest != run.digest:
+            progress.advance(left - with_id)  # they are all to be read again
+            return None
+        progress.advance(run.rows_read - with_id)
+        return chunks
 
     def _heed_stop(self, run: Run) -> None:
         if self.stopped():
@@ -140,7 +147,6 @@ class Job:
     def _go_on(
         self, writer: DayWriter, nulls: int, run: Run, rest: Chunks, progress: Progress
     ) -> Run:
-        progress.advance(run.rows_read)
         began, before = self.clock.timer(), run.seconds
 
         def stamped(run: Run) -> Run:
@@ -157,11 +163,15 @@ class Job:
             done = stamped(replace(run, state=COMPLETE))
             writer.finish(done)
         except StreamscoreError as error:
-            state = INTERRUPTED if isinstance(error, RunStopped) else FAILED
-            with suppress(DatabaseError):  # it may be what failed: the next run finds out itself
-                writer.leave(stamped(replace(run, state=state)), str(error))
+            self._leave(writer, stamped(run), error)
             raise
         return done
+
+    @staticmethod
+    def _leave(writer: DayWriter, run: Run, error: StreamscoreError) -> None:
+        state = INTERRUPTED if isinstance(error, RunStopped) else FAILED
+        with suppress(DatabaseError):  # it may be what failed: the next run finds out itself
+            writer.leave(replace(run, state=state), str(error))
 
     def _scored(self, nulls: int, run: Run, rest: Chunks) -> Iterator[tuple[Chunk, Run]]:
         """Each chunk, scored, and where the run stands once it is written."""

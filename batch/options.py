@@ -1,11 +1,15 @@
 """The options that the batch commands share, and the settings that they make."""
 
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from runtime.terminal import StoreOption
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import date, datetime
 
     from runtime.settings import Settings
@@ -79,6 +83,38 @@ def settings_of(**batch: Any) -> "Settings":  # noqa: ANN401 - flags as they com
 
     store = batch.pop("store", None)
     return load_settings({"store": store} | {f"batch.{name}": batch[name] for name in batch})
+
+
+_FLAGS: Final = {
+    "source": SourceOption,
+    "table": TableOption,
+    "query": QueryOption,
+    "source_name": SourceNameOption,
+    "id_column": IdOption,
+    "time_column": TimeOption,
+    "target": TargetOption,
+    "model": ModelOption,
+    "store": StoreOption,
+}
+
+
+def with_settings(command: "Callable[..., None]") -> "Callable[..., None]":
+    """A command that is given settings, as one with the flags that make them, behind its own."""
+    _, *own = signature(command).parameters.values()
+    flags = [
+        Parameter(n, Parameter.KEYWORD_ONLY, default=None, annotation=_FLAGS[n]) for n in _FLAGS
+    ]
+    taken = [*(each.replace(kind=Parameter.KEYWORD_ONLY) for each in own), *flags]
+
+    def called(**given: Any) -> None:  # noqa: ANN401 - flags as they come
+        settings = settings_of(**{name: given.pop(name) for name in _FLAGS})
+        command(settings, **given)
+
+    # What typer makes flags of.
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__annotations__ = {each.name: each.annotation for each in taken}
+    called.__dict__["__signature__"] = Signature(taken)
+    return called
 
 
 def again_from(settings: "Settings", given: str | None) -> "datetime":

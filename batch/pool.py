@@ -53,7 +53,7 @@ def in_processes(work: Work, todo: Sequence[date], workers: int, stop: Stop) -> 
             worker.end()
     if waiting:
         msg = f"all workers ended with {len(waiting)} days left to score"
-        raise StreamscoreError(msg, hint="what they said stands above; start it again to go on")
+        raise StreamscoreError(msg, hint=f"what they said stands above; {work.go_on}")
 
 
 class _Worker:

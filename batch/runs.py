@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, null, select, update
 
 from batch.day import Window
 from batch.tables import COMPLETE, RUNNING, predictions, rejections, runs
@@ -48,6 +48,7 @@ class Run:
     rows_rejected: int
     profile: Any
     seconds: float
+    started_at: datetime
     progress_at: datetime
 
     @property
@@ -55,9 +56,10 @@ class Run:
         """Whether the whole day is done."""
         return self.state == COMPLETE
 
-    def completes(self, task: Task) -> bool:
+    def completes(self, task: Task, *, any_version: bool = False) -> bool:
         """Whether it did all of a task: its version, hours and reading of the source are its."""
-        return self.is_complete and self.task == task
+        wanted = replace(task, version=self.task.version) if any_version else task
+        return self.is_complete and self.task == wanted
 
 
 def owner() -> str:
@@ -73,19 +75,25 @@ def latest(connection: Connection, task: Task) -> Run | None:
 
 
 def latest_runs(connection: Connection, tasks: Collection[Task]) -> dict[date, Run]:
-    """The last run of each day, of whichever version; `tasks` are of one model and source."""
+    """The last run of each day, of whichever version, without what its rows were like.
+
+    `tasks` are of one model and source.
+    """
     one, days = next(iter(tasks)), [task.window.day for task in tasks]
     of_model = and_(runs.c.model == one.model, runs.c.source == one.source)
     within = runs.c.scored_for.between(min(days), max(days))
-    rows = select(runs).where(of_model, within).order_by(runs.c.started_at)
+    columns = [null().label(each.name) if each is runs.c.profile else each for each in runs.c]
+    rows = select(*columns).where(of_model, within).order_by(runs.c.started_at)
     return {row["scored_for"]: _run(dict(row)) for row in connection.execute(rows).mappings()}
 
 
 def begin(connection: Connection, task: Task, now: datetime) -> Run:
-    """A new run of a day."""
-    run = Run(str(uuid.uuid4()), task, RUNNING, 1, 0, 0, 0, 0, None, 0.0, now)
+    """A new run of a day, whose source is read as it is at `now` or later."""
     newest = select(func.max(runs.c.started_at)).where(_same_day(task))
     last = connection.execute(newest).scalar_one()
+    # The last run is known by it, also where a clock was put back.
+    at = now if last is None else max(now, last + timedelta(microseconds=1))
+    run = Run(str(uuid.uuid4()), task, RUNNING, 1, 0, 0, 0, 0, None, 0.0, at, now)
     row = {
         "run_id": run.run_id,
         "model": task.model,
@@ -96,8 +104,7 @@ def begin(connection: Connection, task: Task, now: datetime) -> Run:
         "window_start": task.window.start,
         "window_end": task.window.end,
         "owner": owner(),
-        # The last run is known by it, also where a clock was put back.
-        "started_at": now if last is None else max(now, last + timedelta(microseconds=1)),
+        "started_at": run.started_at,
         **_state(run),
     }
     connection.execute(insert(runs).values(row))
@@ -156,6 +163,10 @@ def history(connection: Connection, model: str, first: date, last: date) -> list
     return [newest[key] for key in sorted(newest)]
 
 
+# What an earlier version did not write is like nothing: the day is begun anew.
+_UNKNOWN: Final = "unknown"
+_OF_NO_ROWS: Final = -1
+
 _KEPT: Final = (
     *("state", "attempt", "digest", "rows_read", "rows_scored", "rows_rejected"),
     *("profile", "seconds", "progress_at"),
@@ -187,5 +198,13 @@ def _same_day(task: Task) -> Any:  # noqa: ANN401 - SQLAlchemy's own
 
 def _run(row: Mapping[str, Any]) -> Run:
     window = Window(row["scored_for"], row["window_start"], row["window_end"])
-    task = Task(row["model"], row["version"], row["source"], window, row["source_digest"])
-    return Run(run_id=row["run_id"], task=task, **{name: row[name] for name in _KEPT})
+    read = _UNKNOWN if row["source_digest"] is None else row["source_digest"]
+    kept = {name: row[name] for name in _KEPT}
+    if kept["digest"] is None:
+        kept["digest"] = _OF_NO_ROWS
+    return Run(
+        run_id=row["run_id"],
+        task=Task(row["model"], row["version"], row["source"], window, read),
+        started_at=row["started_at"],
+        **kept,
+    )

@@ -12,15 +12,19 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    REAL,
     BigInteger,
     Column,
     Connection,
     Date,
     DateTime,
     Double,
+    Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
+    Numeric,
     String,
     Table,
     Text,
@@ -29,7 +33,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Dialect, Inspector
+from sqlalchemy.schema import CreateColumn
+from sqlalchemy.types import NullType, TypeEngine
 
 from model.errors import DatabaseError
 
@@ -105,14 +111,14 @@ runs: Final = Table(
     Column("model", _Key, nullable=False),
     Column("version", _Key, nullable=False),
     Column("source", Text, nullable=False),  # which database and table, without any password
-    Column("source_digest", String(16), nullable=False),  # what was read of it: text, columns
+    Column("source_digest", String(16)),  # what was read of it: text, columns
     Column("scored_for", Date, nullable=False),
     Column("window_start", Instant, nullable=False),
     Column("window_end", Instant, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),  # each process that goes on with it adds one
     Column("owner", Text, nullable=False),  # the process that does, or did
-    Column("digest", BigInteger, nullable=False),  # of the rows that are done, ids and features
+    Column("digest", BigInteger),  # of the rows that are done, ids and features
     Column("rows_read", BigInteger, nullable=False),
     Column("rows_scored", BigInteger, nullable=False),
     Column("rows_rejected", BigInteger, nullable=False),
@@ -126,22 +132,92 @@ runs: Final = Table(
 )
 
 
-def create_tables(connection: Connection, missing: set[str]) -> None:
-    """Create those of the tables."""
+# Columns of `runs` that came with later versions; NULL in the rows of earlier ones, which thus are
+# of no reading of the source that is known, and have done no rows that are.
+_SINCE: Final = frozenset({"source_digest", "digest"})
+
+
+def bring_up_to_date(connection: Connection, where: str) -> None:
+    """Create the tables that are not there, and the columns that an earlier version had not.
+
+    Raises DatabaseError where a table of these names is not ours; `where` is the database's name.
+    """
     if connection.dialect.name == "postgresql":  # two that begin at once must not both create
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('streamscore tables'))"))
-    metadata.create_all(connection, [metadata.tables[name] for name in sorted(missing)])
+    missing, lacking = missing_parts(connection, where)
+    metadata.create_all(connection, [metadata.tables[name] for name in missing])
+    for name in lacking:
+        column = CreateColumn(runs.c[name]).compile(connection)
+        connection.exec_driver_sql(f"ALTER TABLE runs ADD {column}")
 
 
-def require_columns(connection: Connection, table: str, where: str) -> None:
-    """Refuse a table that is not ours. Raises DatabaseError; `where` is the database's name."""
-    ours, there = metadata.tables[table], inspect(connection)
-    names = {column["name"] for column in there.get_columns(table)}
-    hint = "name a database, or a schema, for the predictions alone"
-    if missing := {column.name for column in ours.columns} - names:
-        msg = f"{where} has another table {table!r}: it lacks {', '.join(sorted(missing))}"
-        raise DatabaseError(msg, hint=hint)
+def missing_parts(connection: Connection, where: str) -> tuple[list[str], list[str]]:
+    """The tables that are not there, and the columns of `runs` that an earlier version had not.
+
+    Raises DatabaseError where a table of these names is not ours.
+    """
+    there = inspect(connection)
+    present = set(there.get_table_names()) & set(metadata.tables)
+    lacking: list[str] = []
+    for name in sorted(present):
+        lacking += _lacking(there, metadata.tables[name], where)
+    return sorted(set(metadata.tables) - present), lacking
+
+
+def _lacking(there: Inspector, ours: Table, where: str) -> list[str]:
+    """The columns that came since and are not there yet; anything else that is wrong is refused."""
+    found = {column["name"]: column["type"] for column in there.get_columns(ours.name)}
+    missing = sorted({column.name for column in ours.columns} - set(found))
+    if set(missing) - (_SINCE if ours is runs else set()):
+        raise _not_ours(where, ours, f"it lacks {', '.join(missing)}")
     key = [column.name for column in ours.primary_key]
-    if set(there.get_pk_constraint(table)["constrained_columns"]) != set(key):
-        msg = f"{where} has another table {table!r}: its primary key is not ({', '.join(key)})"
-        raise DatabaseError(msg, hint=hint)
+    if set(there.get_pk_constraint(ours.name)["constrained_columns"]) != set(key):
+        raise _not_ours(where, ours, f"its primary key is not ({', '.join(key)})")
+    dialect = there.dialect
+    wrong = [
+        f"{column.name} is {_called(found[column.name], dialect)}"
+        f" rather than {_called(column.type, dialect)}"
+        for column in ours.columns
+        if column.name in found and not _holds(found[column.name], column.type, dialect)
+    ]
+    if wrong:
+        raise _not_ours(where, ours, "; ".join(wrong))
+    return missing
+
+
+def _not_ours(where: str, ours: Table, why: str) -> DatabaseError:
+    hint = "name a database, or a schema, for the predictions alone"
+    return DatabaseError(f"{where} has another table {ours.name!r}: {why}", hint=hint)
+
+
+# By the family of a column of ours: the families that hold it, and those that other databases than
+# SQLite and PostgreSQL have for it.
+_Family = tuple[type[TypeEngine[Any]], ...]
+_HOLDING: Final[tuple[tuple[type[TypeEngine[Any]], _Family, _Family], ...]] = (
+    (JSON, (JSON,), (String, LargeBinary)),
+    (DateTime, (DateTime,), ()),
+    (Date, (Date,), (DateTime,)),
+    (Integer, (Integer,), (Numeric,)),
+    (Double, (Float,), (Numeric,)),
+    (String, (String,), ()),
+)
+
+
+def _holds(given: TypeEngine[Any], ours: TypeEngine[Any], dialect: Dialect) -> bool:
+    """Whether a column of a type that was found keeps what one of ours is given, as it is."""
+    given = getattr(given, "data_type", given)  # of a domain
+    own = ours.impl_instance if isinstance(ours, TypeDecorator) else ours
+    if isinstance(given, NullType):
+        return True  # nothing is declared: it keeps anything
+    if dialect.name == "postgresql":
+        if isinstance(own, DateTime):
+            return isinstance(given, DateTime) and given.timezone
+        if isinstance(given, REAL):
+            return False  # half of a double's digits
+    strict = dialect.name in {"sqlite", "postgresql"}
+    _, holding, elsewhere = next(each for each in _HOLDING if isinstance(own, each[0]))
+    return isinstance(given, holding if strict else holding + elsewhere)
+
+
+def _called(kind: TypeEngine[Any], dialect: Dialect) -> str:
+    return str(kind.compile(dialect)).lower()

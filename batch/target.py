@@ -1,7 +1,7 @@
 """The predictions database: its tables, and chunks that are written whole or not at all."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -9,14 +9,14 @@ from itertools import chain, repeat
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, delete, insert, inspect
+from sqlalchemy import Connection, delete, insert
 
 from batch import runs
 from batch.answers import COPIED, AnswerColumns
 from batch.database import Database
 from batch.lock import day_lock
 from batch.runs import Run, Task
-from batch.tables import create_tables, metadata, predictions, rejections, require_columns
+from batch.tables import bring_up_to_date, missing_parts, predictions, rejections
 from model.engines import Answers
 from model.profile import Profile
 from model.rejection import Rejection
@@ -54,7 +54,7 @@ class Target:
         self.database = database
 
     def prepare(self) -> None:
-        """Create the tables that are not there.
+        """Create the tables that are not there, and the columns that earlier versions had not.
 
         Raises:
             DatabaseError: it cannot be written to, or has other tables of these names.
@@ -65,13 +65,13 @@ class Target:
         with self.database.connect(read_only=True) as connection:
             if is_new:  # readers of it are not to hold up its writer, nor the writer them
                 driver: Any = connection.connection.driver_connection
-                driver.execute("PRAGMA journal_mode = WAL")
-            present = set(inspect(connection).get_table_names()) & set(metadata.tables)
-            for name in present:
-                require_columns(connection, name, self.database.name)
-        if missing := set(metadata.tables) - present:
+                with suppress(connection.dialect.loaded_dbapi.OperationalError):
+                    # Where it is locked, another one that begins does it just now.
+                    driver.execute("PRAGMA journal_mode = WAL")
+            is_current = not any(missing_parts(connection, self.database.name))
+        if not is_current:
             with self.database.connect() as connection, connection.begin():
-                create_tables(connection, missing)
+                bring_up_to_date(connection, self.database.name)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """How days are scored; `again_since`: also those that were complete before then."""
+    """How days are scored; `again_since`: also those whose last run began before then."""
 
     settings: Settings
     again_since: datetime | None = None
     engine: str = "plain"
+
+    @property
+    def go_on(self) -> str:
+        """What starts it again without doing anything twice, for hints."""
+        if self.again_since is None:
+            return "start it again to go on"
+        return f"go on with --again-since {self.again_since.isoformat()}"
 
     def to_json(self) -> bytes:
         """For another process's standard input: it may hold secrets, which no argument should."""

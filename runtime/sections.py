@@ -213,3 +213,21 @@ class ServingSettings(Section):
         if self.max_rows > self.queue_events:
             raise ValueError("queue_events must be as many as max_rows at least")
         return self
+
+
+class MonitorSettings(Section):
+    """The live page: where it is shown, what it keeps, and how much of the input it looks at."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8090  # 0: any free one
+    outcomes: TopicName | None = None  # where the truth arrives later
+    model: str | None = None  # NAME@ALIAS, whose baseline is compared with
+    own_group: Annotated[str, Field(min_length=1)] | None = None  # None: streamscore-monitor-OUTPUT
+    state: Path | None = None  # None: .streamscore/monitor-OUTPUT.db
+    begin: Literal["earliest", "latest"] = "earliest"  # where it never read before
+    keep_days: Annotated[float, Field(gt=0, le=3650)] = 7.0  # predictions wait for their outcome
+    keep_rows: Annotated[int, Field(ge=1_000, le=100_000_000)] = 1_000_000
+    sample_per_s: Annotated[int, Field(ge=0, le=10_000)] = 200  # events of the input
+    history_s: Annotated[int, Field(ge=60, le=3_600)] = 600
+    payloads: bool = False  # show the beginning of dead letters' values
+    shutdown_timeout_s: Seconds = 10.0

@@ -21,6 +21,7 @@ from runtime.sections import (
     HealthSettings,
     LogSettings,
     ModelSettings,
+    MonitorSettings,
     Seconds,
     Section,
     ServingSettings,
@@ -56,6 +57,7 @@ class Settings(Section):
     model: ModelSettings = ModelSettings()
     batch: BatchSettings = BatchSettings()
     serving: ServingSettings = ServingSettings()
+    monitor: MonitorSettings = MonitorSettings()
 
     def __repr_args__(self) -> Iterator[tuple[str | None, object]]:
         for name, value in super().__repr_args__():

@@ -6,16 +6,10 @@ numbers come from, nor how they are served. No metric is labelled with an id of 
 
 import importlib.metadata
 import platform
-import threading
-from bisect import bisect_left
-from collections.abc import Iterable
 
-import numpy as np
-import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
-from prometheus_client.core import HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from runtime.latency_histogram import LatencyHistogram
 from runtime.version import version
 
 RESULTS = ("predicted", "dead_letter", "skipped")
@@ -35,10 +29,6 @@ _STAGE_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1
 _HTTP_BUCKETS = (
     *(2.5e-4, 5e-4, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10, 30),
-)
-_LATENCY_BUCKETS = (
-    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
 )
 
 
@@ -237,47 +227,41 @@ class BatchMetrics:
             self.rows.labels(result)
 
 
-class LatencyHistogram(Collector):
-    """A histogram that is fed a batch at a time: one pass of numpy, not a call per event."""
+class MonitorMetrics:
+    """Every metric of the monitor, registered in `registry`: what its page shows."""
 
-    def __init__(
-        self, name: str, documentation: str, buckets: Iterable[float] = _LATENCY_BUCKETS
-    ) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._bounds = np.array(sorted(buckets), dtype=np.float64)
-        self._edges = self._bounds.tolist()
-        self._counts = np.zeros(self._bounds.size + 1, dtype=np.int64)  # the last one is +Inf
-        self._sum = 0.0
-        self._lock = threading.Lock()  # a scrape comes from the thread of the health server
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        own, version = "streamscore_monitor", ("model", "version")
 
-    def observe(self, seconds: float) -> None:
-        """Count one duration, at least 0."""
-        bucket = bisect_left(self._edges, seconds)
-        with self._lock:
-            self._counts[bucket] += 1
-            self._sum += seconds
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=registry)
 
-    def observe_many(self, seconds: npt.NDArray[np.float64]) -> None:
-        """Count each of `seconds` (1-D float64); below 0, by clocks that differ, counts as 0.
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
 
-        Values that are not finite are left out: they would make the sum useless for good.
-        """
-        finite = np.maximum(seconds[np.isfinite(seconds)], 0.0)
-        buckets = np.searchsorted(self._bounds, finite, side="left")  # le: the bound is inside
-        counts = np.bincount(buckets, minlength=self._counts.size)
-        with self._lock:
-            self._counts += counts
-            self._sum += float(finite.sum())
-
-    def describe(self) -> Iterable[Metric]:
-        """The name and help alone, which the registry asks for when this is registered."""
-        return [HistogramMetricFamily(self._name, self._documentation)]
-
-    def collect(self) -> Iterable[Metric]:
-        """The cumulated buckets, the count and the sum, in seconds."""
-        with self._lock:
-            cumulated, total = np.cumsum(self._counts), self._sum
-        bounds = [*(repr(float(bound)) for bound in self._bounds), "+Inf"]
-        pairs = [(bound, float(count)) for bound, count in zip(bounds, cumulated, strict=True)]
-        return [HistogramMetricFamily(self._name, self._documentation, pairs, sum_value=total)]
+        # Of the watched group, by the name that dashboards chart it; seconds are at least.
+        place = ("consumergroup", "topic", "partition")
+        self.lag = gauge("kafka_consumergroup_lag", "Events that are not done.", *place)
+        self.lag_seconds = gauge(f"{own}_lag_seconds", "How long the oldest waits.", *place)
+        # 0 while no broker answers: the other figures stand still then.
+        self.broker_up = gauge(f"{own}_broker_up", "Whether a broker answers.")
+        self.members = gauge(f"{own}_group_members", "Members of the watched group.")
+        self.rebalances = counter(f"{own}_rebalances_total", "Changes of the group's members.")
+        # Since the monitor first watched, through its restarts.
+        self.predictions = counter(f"{own}_predictions_total", "Predictions seen.", *version)
+        self.dead_letters = counter(f"{own}_dead_letters_total", "By cause.", "stage", "code")
+        self.outcomes = counter(f"{own}_outcomes_total", "By what became of them.", "result")
+        # Of the last minute's sample: event timestamp -> prediction timestamp; events at once.
+        self.latency = gauge(f"{own}_latency_seconds", "Event to prediction.", "quantile")
+        self.batch_events = gauge(f"{own}_batch_events", "Events scored at once.", "quantile")
+        # What the truth says, by window (5m, 1h, all): mae, rmse, bias, accuracy, …
+        window = ("window", *version)
+        self.quality = gauge(f"{own}_quality", "Of predictions.", "metric", *window)
+        self.coverage = gauge(f"{own}_outcome_coverage_ratio", "Share with outcome.", *window)
+        # Against the baseline. Of the index: below 0.1 nothing has moved, above 0.2 much has.
+        self.feature_psi = gauge(f"{own}_feature_psi", "Population stability.", "feature")
+        self.feature_ks = gauge(f"{own}_feature_ks", "Kolmogorov-Smirnov.", "feature")
+        self.prediction_psi = gauge(f"{own}_prediction_psi", "Of the answers.", "answer")
+        # Alert on any: the mean of a version's error is another one now (ADWIN).
+        self.drift_alarms = counter(f"{own}_drift_alarms_total", "By error.", "metric", *version)

@@ -54,17 +54,17 @@ async def read_body(asked: Asked, receive: Receive, most: int) -> bytes:
         raise _too_large(most)
     message = await receive()
     body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        return body
     parts, size = [body], len(body)
     while message.get("more_body", False):
+        if size > most:
+            raise _too_large(most)
         message = await receive()
         if message["type"] == "http.disconnect":
             raise HTTPException(400, "the client went away")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > most:
-            raise _too_large(most)
+    if size > most:
+        raise _too_large(most)
     return b"".join(parts)
 
 

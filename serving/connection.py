@@ -47,8 +47,6 @@ class LimitedProtocol(HttpToolsProtocol):
         """Read on, unless the headers are too large."""
         if self.transport.is_closing():
             return
-        if self.waiting_since is None:
-            self.waiting_since = self.loop.time()
         self._received += len(data)
         super().data_received(data)
         if self.headers_too_large():
@@ -57,6 +55,11 @@ class LimitedProtocol(HttpToolsProtocol):
     def headers_too_large(self) -> bool:
         """Whether what came of the headers so far is too much; they are not complete yet."""
         return self._received > self._limits.header_bytes and not self.transport.is_closing()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request is there: from now on the rest of it is waited for."""
+        self.waiting_since = self.loop.time()
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application, unless its headers are too large."""
@@ -90,8 +93,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def cut_off_if_slow(self, now: float) -> None:
         """End the connection where the client has taken too long."""
         longest = self._limits.read_timeout_s
-        if self.blocked_since is not None and now - self.blocked_since > longest:
-            self.transport.abort()
+        if self.blocked_since is not None:
+            if now - self.blocked_since > longest:
+                self.transport.abort()
+        elif self.transport.is_closing():
+            self.blocked_since = now  # until the client has read what it was told
+        elif self.flow.read_paused:
+            self.waiting_since = None if self.waiting_since is None else now  # it is we who wait
         elif self.waiting_since is not None and now - self.waiting_since > longest:
             if not self.is_idle() and self.cycle.response_started:
                 self.transport.abort()

@@ -87,8 +87,9 @@ class SparkJob:
             if last is not None and last.completes(task) and not again:
                 return Outcome(last, skipped=True)
             session = open_session(self.settings.batch)
+            began = self.clock.now()  # before the source is read: it is no older than that
             with self.source.selected(task.window) as day:
-                run = writer.begin(self.clock.now())
+                run = writer.begin(began)
                 return Outcome(self._complete(session, writer, day, run, progress))
 
     def _complete(

@@ -41,6 +41,7 @@ from batch.source import Query, Source
 from batch.target import Target
 from model.bundle import Model, load_model
 from runtime.child_process import bound
+from runtime.settings import Settings, load_settings
 
 GIVEN_SERVER: Final = "STREAMSCORE_TEST_POSTGRES_URL"
 IMAGE: Final = "postgres:17"
@@ -453,6 +454,15 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     server = request.getfixturevalue("postgres_server")
     with fresh_database(server) as source, fresh_database(server) as target:
         yield Bench("postgresql", source.url, target.url)
+
+
+@pytest.fixture
+def bench_settings(bench: Bench, small_store: Path, tmp_path: Path) -> Settings:
+    """The settings that find the table `flights` of the bench, and `delay:1`."""
+    batch = {"source": bench.source, "target": bench.target, "table": "flights"}
+    batch |= {"time_column": "at", "model": "delay:1"}
+    flags = {"store": str(small_store)} | {f"batch.{name}": value for name, value in batch.items()}
+    return load_settings(flags, environ={}, directory=tmp_path)
 
 
 @pytest.fixture

@@ -50,6 +50,47 @@ def test_a_password_among_the_parameters_is_not_shown(postgres: "Postgres") -> N
     assert WRONG not in f"{error} {error.hint} {Database(address).name}"
 
 
+AMBIGUOUS = {
+    "in the password": "postgresql://u:p@s3cret@h/d",
+    "behind a question mark": "postgresql://u:p@s3cret?x@h/d",
+    "before one": "postgresql://u:p@s3?cret@h/d?sslmode=require",
+    "before a colon": "postgresql://u:p@ss:s3cret@h/d",
+    "a colon before one": "postgresql://u:s3:cret@p@h/d",
+    "a slash in the user": "postgresql://u/x:s3cret@h/d",
+    "in the user": "postgresql://s3@cret:p@h/d",
+    "in a parameter": "postgresql://u@h/d?password=s3@cret",
+    "in a parameter alone": "postgresql://h/d?password=s3@cret",
+    "another database": "mysql+pymysql://u:p@s3cret?x@h/d",
+}
+
+
+@pytest.mark.parametrize("address", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_an_address_that_can_be_read_in_two_ways(address: str) -> None:
+    """Given an @ that may be the password's, then it is refused, and nothing of it is shown."""
+    with pytest.raises(WrongUsage) as caught:
+        Database(address)
+
+    said = f"{caught.value} {caught.value.hint}"
+    assert "as %40" in said
+    assert not {part for part in ("s3", "cret", "u:", "h/d") if part in said}
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("postgresql://u%40x:p%40%3A%2F%3F%25@h/d", "postgresql://h/d"),
+        ("postgresql://u:p?x/y@h:1/d?sslpassword=a%40b", "postgresql://h:1/d"),
+        ("postgresql://h/d", "postgresql://h/d"),
+        ("postgresql://@h/d", "postgresql://h/d"),
+        ("postgresql://:p@h/d", "postgresql://h/d"),
+    ],
+)
+def test_an_address_that_is_encoded(address: str, name: str) -> None:
+    """Given one @ that ends the user and the password, or none, then it is taken."""
+    assert Database(address).name == name
+
+
 def test_a_password_that_the_database_repeats_is_masked(postgres: "Postgres") -> None:
     """Given a statement's error that repeats the password, then the message has it masked."""
     password = make_url(postgres.url).password

@@ -19,7 +19,7 @@ from batch.report.reporting import Wanted, make_report
 from batch.scheduler import _Look, _Nights, _wait_s
 from batch.work import described
 from model.errors import DatabaseError, RunTaken
-from runtime.settings import Settings, load_settings
+from runtime.settings import Settings
 from runtime.stop import Stop
 from runtime.telemetry import BatchMetrics
 
@@ -33,12 +33,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def settings(bench: "Bench", small_store: Path, tmp_path: Path) -> Settings:
+def settings(bench_settings: Settings) -> Settings:
     """The settings that find the bench."""
-    batch = {"source": bench.source, "target": bench.target, "table": "flights"}
-    batch |= {"time_column": "at", "model": "delay:1"}
-    flags = {"store": str(small_store)} | {f"batch.{name}": value for name, value in batch.items()}
-    return load_settings(flags, environ={}, directory=tmp_path)
+    return bench_settings
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batch.snapshot import digest_of
 from model.bundle import Model
-from model.errors import DatabaseError, RunStopped
+from model.errors import DatabaseError, RunStopped, SourceUnfit, StreamscoreError
 
 if TYPE_CHECKING:
     from tests.batch.conftest import Bench
@@ -44,11 +44,12 @@ values = st.one_of(
 )
 
 
-def left_half_way(bench: "Bench", model: Model) -> None:
-    """A day whose run was stopped after its first chunk."""
-    stopping = replace(bench, stopped=lambda: True)
+def left_half_way(bench: "Bench", model: Model, *, chunks: int = 1, again: bool = False) -> None:
+    """A day whose run was stopped after its first chunk, or so many."""
+    stops = iter([*[False] * (chunks - 1), True])
+    stopping = replace(bench, stopped=lambda: next(stops))
     with pytest.raises(RunStopped):
-        stopping.score(stopping.job(model))
+        stopping.score(stopping.job(model), again=again)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -153,3 +154,67 @@ def test_a_digest_is_of_values() -> None:
         *(True, Decimal("1.50"), Decimal("1.5"), UUID(int=1), timedelta(days=1)),
     ]
     assert len({digest_of([("a", value)]) for value in odd}) == len(odd)
+
+
+def test_progress_while_done_rows_are_compared(bench: "Bench", small_model: Model) -> None:
+    """Given rows that are compared, then the bar moves with them, and comes to all rows once."""
+    bench.make_flights(count=250)
+    bench.execute("UPDATE flights SET id = NULL WHERE id LIKE '%0'")
+    left_half_way(bench, small_model, chunks=2)
+    job = replace(bench, chunk_rows=20).job(small_model)
+    resumed, anew = Told(), Told()
+    job.score_day(bench.task(job), resumed)
+    left_half_way(bench, small_model, chunks=2, again=True)
+    bench.execute("UPDATE flights SET distance = 1 WHERE hour > 1")
+    job.score_day(bench.task(job), anew)
+
+    assert max(resumed.steps) <= 25  # nulls of the first chunk, and chunks of 20
+    for told in (resumed, anew):
+        assert (sum(told.steps), told.total) == (250, 250)
+    assert [step < 0 for step in resumed.steps].count(True) == 0
+    assert [step < 0 for step in anew.steps].count(True) == 1
+
+
+class Told:
+    """Is told of progress, and keeps it."""
+
+    def __init__(self) -> None:
+        self.total, self.steps = 0.0, list[float]()
+
+    def expect(self, total: float) -> None:
+        """Keep it."""
+        self.total = total
+
+    def advance(self, count: float = 1) -> None:
+        """Keep it."""
+        self.steps.append(count)
+
+
+@pytest.mark.parametrize("error", [DatabaseError("gone"), SourceUnfit("too many of one id")])
+def test_a_failure_while_done_rows_are_compared(
+    bench: "Bench", small_model: Model, error: StreamscoreError
+) -> None:
+    """Given a source that fails before a run has gone on, then `runs` says so; the next goes on."""
+    bench.make_flights(count=250)
+    left_half_way(bench, small_model)
+
+    job = bench.job(small_model)
+    with pytest.raises(type(error)):
+        job.score_day(bench.task(job), Failing(error))
+
+    where = "SELECT state, rows_read, attempt, error FROM runs"
+    assert bench.rows(where) == [("failed", 99, 1, str(error))]
+    assert bench.score(bench.job(small_model)).run.attempt == 2
+    assert bench.rows(where) == [("complete", 250, 2, None)]
+
+
+class Failing(Told):
+    """Fails as soon as it is told of progress, as a source does in the middle of a day."""
+
+    def __init__(self, error: StreamscoreError) -> None:
+        super().__init__()
+        self.error = error
+
+    def advance(self, count: float = 1) -> None:
+        """Fail."""
+        raise self.error

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
+from runtime.latency_histogram import LatencyHistogram
 from runtime.logs import configure_logging
 from runtime.sections import LogSettings
-from runtime.telemetry import LatencyHistogram, Metrics
+from runtime.telemetry import Metrics
 
 SECRET = "geheim-8f2a"
 

@@ -4,13 +4,16 @@ For annotations: `if TYPE_CHECKING: from tests.serving.conftest import Online`.
 """
 
 import contextlib
+import functools
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from subprocess import Popen
 
 import httpx
 import numpy as np
@@ -128,27 +131,34 @@ class Started:
 
     url: str
     client: httpx.Client
+    process: Popen[str]
 
 
 @contextlib.contextmanager
 def started(
-    command_line: CommandLine, store: Path, *arguments: str, **settings: str
+    command_line: CommandLine,
+    store: Path,
+    *arguments: str,
+    verify: ssl.SSLContext | None = None,
+    **settings: str,
 ) -> Iterator[Started]:
-    """Start `streamscore serve` on a free port of the loopback, and wait until it is ready."""
+    """Start `streamscore serve` on a free port, and wait until it is ready; stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {"STREAMSCORE_STORE": str(store), "STREAMSCORE_LOG__LEVEL": "warning", **settings}
     process = command_line.start("serve", *arguments, "--port", str(port), env=env)
-    url = f"http://127.0.0.1:{port}"
-    with httpx.Client(base_url=url, timeout=DEADLINE_S, trust_env=False) as client:
+    url = f"{'http' if verify is None else 'https'}://127.0.0.1:{port}"
+    trusted = True if verify is None else verify
+    with httpx.Client(base_url=url, timeout=DEADLINE_S, trust_env=False, verify=trusted) as client:
         deadline = time.monotonic() + DEADLINE_S
         while not _is_ready(client):
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
                 pytest.fail(f"it does not serve: {process.communicate()}")
             time.sleep(0.02)
-        yield Started(url, client)
+        yield Started(url, client, process)
+    process.terminate()
 
 
 def _is_ready(client: httpx.Client) -> bool:
@@ -156,6 +166,18 @@ def _is_ready(client: httpx.Client) -> bool:
         return client.get("/readyz").status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
+
+
+@pytest.fixture(scope="module")
+def start_serving(
+    task_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., contextlib.AbstractContextManager[Started]]]:
+    """Starts a service of the test's own; takes its flags and its environment."""
+    command_line = CommandLine(tmp_path_factory.mktemp("serving"))
+    try:
+        yield functools.partial(started, command_line, task_store)
+    finally:
+        command_line.stop()
 
 
 @pytest.fixture(scope="session")
