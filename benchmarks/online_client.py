@@ -87,9 +87,8 @@ class Asked:
             found = json.loads(_line(said))
             used, after = self._cpu_s() - used, self._rss_mib()
         self.running.require_life(time.monotonic() + _LIFE_S)
-        return Heard(
-            found["groups"], found["seconds"], found["cpu_s"], used, (before, begun, after)
-        )
+        rss_mib = (idle, begun, after)
+        return Heard(found["groups"], found["seconds"], found["cpu_s"], used, rss_mib)
 
     def _given(self, group: Group) -> dict[str, Any]:
         file = self.folder / name_for("requests")
