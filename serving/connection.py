@@ -16,6 +16,7 @@ from serving.problems import MEDIA_TYPE, problem
 
 _LOOK_S: Final = 0.5
 _CONTINUE: Final = b"HTTP/1.1 100 "
+_AROUND: Final = 10  # bytes on the wire for one of a body in the smallest of chunks, and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class ConnectionLimits:
     header_bytes: int
     read_timeout_s: float
     connections: int
+    body_bytes: int
 
 
 class WholeAnswers:
@@ -68,6 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._received = 0  # bytes of this request's start line and headers
         self.waiting_since: float | None = None  # for the rest of a request
         self.blocked_since: float | None = None  # by an answer that is not read
+        self._answering: Any = None  # uvicorn's `cycle` is the newest of pipelined requests
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -75,6 +78,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self.waiting_since = self.loop.time()
         if len(self.connections) > self._limits.connections:
             self._refuse(503, "too many connections", "retry-after: 1\r\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Answer it no more."""
+        self._give_up()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the headers are too large."""
@@ -102,7 +110,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if size > self._limits.header_bytes:
             self._refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
             raise httptools.HttpParserCallbackError
-        self._received = -(1 << 62)  # the body is the application's to limit
+        # The application limits the body; this, what is around it: sizes of chunks, trailers.
+        self._received = -_AROUND * self._limits.body_bytes
         super().on_headers_complete()
         if self.scope["method"] == "POST":  # its answers always have a body, if only an empty one
             cycle: Any = self.cycle
@@ -133,14 +142,14 @@ class LimitedProtocol(HttpToolsProtocol):
         longest = self._limits.read_timeout_s
         if self.blocked_since is not None:
             if now - self.blocked_since > longest:
-                self.transport.abort()
+                self._abort()
         elif self.transport.is_closing():
             self.blocked_since = now  # until the client has read what it was told
         elif self.flow.read_paused:
             self.waiting_since = None if self.waiting_since is None else now  # it is we who wait
         elif self.waiting_since is not None and now - self.waiting_since > longest:
             if not self.is_idle() and self.cycle.response_started:
-                self.transport.abort()
+                self._abort()
             else:
                 self._refuse(408, f"the request did not come within {longest:g} s")
 
@@ -149,12 +158,28 @@ class LimitedProtocol(HttpToolsProtocol):
         cycle: Any = self.cycle  # None before the first one
         return cycle is None or bool(cycle.response_complete)
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - uvicorn's
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _give_up(self) -> None:
+        """Let the request in hand write no more: its connection is closed."""
+        for cycle in (self._answering, self.cycle):
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
+    def _abort(self) -> None:
+        self._give_up()
+        self.transport.abort()
+
     def _refuse(self, status: int, detail: str, more: str = "") -> None:
         body = orjson.dumps(problem(status, detail))
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n{more}\r\n"
         )
+        self._give_up()
         self.transport.write(head.encode() + body)
         self.transport.close()
 

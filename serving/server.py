@@ -148,7 +148,6 @@ async def _run(parts: _Parts, listening: socket.socket, ready: Callable[[str], N
         )
         ready(address)
         await server.serve([listening])
-    batcher.close()
 
 
 async def _warm_up(parts: _Parts, batcher: Batcher) -> None:
@@ -157,15 +156,17 @@ async def _warm_up(parts: _Parts, batcher: Batcher) -> None:
     golden = parse(path, path.read_bytes(), Golden)
     from serving.encoding import encode  # noqa: PLC0415
 
-    room = parts.settings.serving.queue_events
-    events = [encode(event) for event in golden.events[:room]]
+    events = [encode(event) for event in golden.events][: parts.room().queued_events]
     for some in (events[:1], events[:1], events):
         await batcher.submit("warm-up", some)
 
 
 def _config(serving: ServingSettings, service: Service) -> uvicorn.Config:
     limits = ConnectionLimits(
-        serving.max_header_bytes, serving.read_timeout_s, serving.max_connections
+        serving.max_header_bytes,
+        serving.read_timeout_s,
+        serving.max_connections,
+        serving.max_body_bytes,
     )
     protocol: Any = functools.partial(LimitedProtocol, limits)
     return uvicorn.Config(
