@@ -2,8 +2,8 @@
 
     python plain_fastapi.py < job.json
 
-As tutorials show it, with a plain `def`: FastAPI runs it in its pool of threads. It knows nothing
-of Streamscore.
+As tutorials show it, in an `async def`: in a plain `def`, which FastAPI runs in a pool of threads,
+a request took more. It knows nothing of Streamscore.
 """
 
 import json
