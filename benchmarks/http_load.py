@@ -29,6 +29,7 @@ _CLOSE: Final = 1e-9
 _EVERY: Final = 16  # an answer in so many is compared with the model's own
 _AGAIN_S: Final = 0.01
 _LOOK_S: Final = 0.05
+_PATIENCE_S: Final = 10.0  # beyond the time in which it asks; what waits longer is unanswered
 Answer = list[float]
 
 
@@ -46,6 +47,7 @@ class Group:
     connections: int
     statuses: Counter[str] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
+    asked_at: dict[object, float] = field(default_factory=dict)  # by connection
 
     def to_json(self) -> dict[str, Any]:
         """Counts, and latencies of the requests that were answered with 200."""
@@ -88,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._ask()
 
     def _ask(self) -> None:
-        self._asked_at = time.perf_counter()
+        self._asked_at = self._group.asked_at[self] = time.perf_counter()
         self._transport.write(self._group.wire[self._at])
 
     def data_received(self, data: bytes) -> None:
@@ -127,6 +129,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """Come again: the server has closed the connection."""
+        self._group.asked_at.pop(self, None)
         if time.perf_counter() >= self._window.begin:
             self._group.statuses["closed"] += 1
         self._closed(self._at + 1)
@@ -172,13 +175,30 @@ async def ask(port: int, groups: Sequence[Group], warm_up_s: float, seconds: flo
     print("begin", flush=True)
     used = time.process_time()
     await asyncio.sleep(seconds)
-    while any(group.statuses.total() < group.connections for group in groups):  # noqa: ASYNC110 - nothing signals it: that would cost each answer
-        await asyncio.sleep(_LOOK_S)
+    await _each_answered(groups)
     asked_s = time.perf_counter() - window.begin
     used = time.process_time() - used
+    _count_unanswered(groups)
     if window.wrong:
         sys.exit(f"a prediction is not the model's: {window.wrong}")
     return {"seconds": asked_s, "cpu_s": used, "groups": [group.to_json() for group in groups]}
+
+
+async def _each_answered(groups: Sequence[Group]) -> None:
+    """Wait, within reason, until there are as many answers as connections."""
+    longest = time.perf_counter() + _PATIENCE_S
+    while time.perf_counter() < longest:
+        if all(group.statuses.total() >= group.connections for group in groups):
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+def _count_unanswered(groups: Sequence[Group]) -> None:
+    longest = time.perf_counter() - _PATIENCE_S
+    for group in groups:
+        late = sum(asked < longest for asked in group.asked_at.values())
+        if late:
+            group.statuses["unanswered"] = late
 
 
 def main() -> None:
