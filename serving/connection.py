@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from serving.problems import MEDIA_TYPE, problem
 
 _LOOK_S: Final = 0.5
+_CONTINUE: Final = b"HTTP/1.1 100 "
 _AROUND: Final = 10  # bytes on the wire for one of a body in the smallest of chunks, and more
 
 
@@ -30,6 +31,38 @@ class ConnectionLimits:
     read_timeout_s: float
     connections: int
     body_bytes: int
+
+
+class WholeAnswers:
+    """What uvicorn writes an answer to: sends its head together with its body.
+
+    One system call less on each side, which is a tenth of a request, and one packet.
+    """
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Keep the head; send anything else, after it."""
+        if self._head is None and not data.startswith(_CONTINUE):
+            self._head = data
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what is kept, and close."""
+        if self._head:
+            self.write(b"")
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether nothing will be sent any more."""
+        return self._transport.is_closing()
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -75,13 +108,18 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application, unless its headers are too large."""
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = len(self.url)
+        for name, value in self.headers:
+            size += len(name) + len(value) + 4
         if size > self._limits.header_bytes:
             self._refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
             raise httptools.HttpParserCallbackError
         # The application limits the body; this, what is around it: sizes of chunks, trailers.
         self._received = -_AROUND * self._limits.body_bytes
         super().on_headers_complete()
+        if self.scope["method"] == "POST":  # its answers always have a body, if only an empty one
+            cycle: Any = self.cycle
+            cycle.transport = WholeAnswers(self.transport)
 
     def on_message_complete(self) -> None:
         """The request is there."""
