@@ -42,10 +42,10 @@ from batch.target import Target
 from model.bundle import Model, load_model
 from runtime.child_process import bound
 from runtime.settings import Settings, load_settings
+from tests.batch.watching import DEADLINE_S, Nobody, wait_until
 
 GIVEN_SERVER: Final = "STREAMSCORE_TEST_POSTGRES_URL"
 IMAGE: Final = "postgres:17"
-DEADLINE_S: Final = 60.0
 USER, PASSWORD = "score", "s3cr3t-Pass%word"
 DAY: Final = date(2013, 12, 30)
 
@@ -59,21 +59,6 @@ ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
 os.chdir("/")
 os.execv(sys.argv[4], sys.argv[4:])
 """
-
-
-def wait_until(holds: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Poll until a condition holds; fail with its name when it does not in time."""
-    deadline = time.monotonic() + deadline_s
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {deadline_s:g} s: {what}")
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="session")
-def poll() -> Callable[..., None]:
-    """`wait_until`, for tests."""
-    return wait_until
 
 
 class PostgresServer:
@@ -320,12 +305,6 @@ def other_version(small_store: Path) -> Model:
     return load_model("delay:2", store=small_store)
 
 
-@pytest.fixture(scope="session")
-def flight_model(flight_store: Path) -> Model:
-    """The model of real flights: flight-delay:1."""
-    return load_model("flight-delay:1", store=flight_store)
-
-
 def flights(day: date, count: int, *, prefix: str = "f") -> list[tuple[Any, ...]]:
     """Rows of the table of flights, of one day: the same ones for the same arguments."""
     drawn = np.random.default_rng([day.toordinal(), count])
@@ -341,19 +320,6 @@ def flights(day: date, count: int, *, prefix: str = "f") -> list[tuple[Any, ...]
         )
         for number in range(count)
     ]
-
-
-class Nobody:
-    """Is told of progress, and counts it."""
-
-    def __init__(self) -> None:
-        self.total = self.done = 0.0
-
-    def expect(self, total: float) -> None:
-        self.total = total
-
-    def advance(self, count: float = 1) -> None:
-        self.done += count
 
 
 @dataclass

@@ -18,6 +18,7 @@ from batch.assembly import build_job, load, open_source, open_target, resolve_mo
 from batch.database import Database
 from model.bundle import save_bundle
 from runtime.settings import Settings, load_settings
+from tests.batch.watching import Nobody
 
 DAY = date(2013, 12, 17)
 GAP = date(2013, 12, 15)  # no run
@@ -25,16 +26,6 @@ ROWS = 300  # of each day
 HOSTILE = "<script>alert('x')</script>"
 HOSTILE_ID = '"><img src=x onerror=alert(1)>'
 CARRIERS = ("UA", "AA", HOSTILE, "$x^{2$ & co")
-
-
-class Nobody:
-    """Sees no progress."""
-
-    def expect(self, total: float) -> None:
-        """See nothing."""
-
-    def advance(self, count: float = 1) -> None:
-        """See nothing."""
 
 
 def rows(day: date, seed: int) -> pd.DataFrame:

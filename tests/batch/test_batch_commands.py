@@ -2,7 +2,6 @@
 
 import re
 import sqlite3
-import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from demo.flights import EVENT_FIELDS, december, load_flights
+from tests.batch.watching import DEADLINE_S, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
 
 DAYS = ("2013-12-01", "2013-12-02", "2013-12-03", "2013-12-04")
-DEADLINE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -259,11 +258,8 @@ class TestBackfill:
         env = {**settings, "STREAMSCORE_BATCH__CHUNK_ROWS": "1"}
         span = ("batch", "backfill", "--from", DAYS[0], "--to", DAYS[3], "--parallel", parallel)
         running = streamscore.start(*span, env=env)
-        deadline = time.monotonic() + DEADLINE_S
         target = Path(settings["STREAMSCORE_BATCH__TARGET"].removeprefix("sqlite:///"))
-        while not (target.exists() and _has_rows(target)):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: target.exists() and _has_rows(target), "a day is there")
         running.kill()
         running.wait(DEADLINE_S)
         done = streamscore(*span, env=env)

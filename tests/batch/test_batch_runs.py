@@ -23,6 +23,7 @@ from batch.target import Chunk, Target
 from model.bundle import Model
 from model.errors import DatabaseError, RunStopped, RunTaken
 from runtime.child_process import bound
+from tests.batch.watching import wait_until
 
 if TYPE_CHECKING:
     from tests.batch.conftest import Bench
@@ -45,9 +46,7 @@ with Target(Database(sys.argv[1])).day(task, None, datetime.now(UTC)):
 """
 
 
-def test_a_day_is_held_by_one_process(
-    bench: "Bench", small_model: Model, day: date, poll: Callable[..., None]
-) -> None:
+def test_a_day_is_held_by_one_process(bench: "Bench", small_model: Model, day: date) -> None:
     """Given another process at the day, then it is taken; killed, it holds nothing any more."""
     bench.make_flights(day, day + timedelta(days=1), count=20)
     job = bench.job(small_model)
@@ -73,7 +72,7 @@ def test_a_day_is_held_by_one_process(
         except RunTaken:
             return False
 
-    poll(is_free, "the lock of a process that is dead is free", 5)
+    wait_until(is_free, "the lock of a process that is dead is free", 5)
 
 
 def test_a_day_is_held_among_threads_and_versions(

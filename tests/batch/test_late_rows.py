@@ -22,6 +22,7 @@ from model.errors import DatabaseError, RunTaken
 from runtime.settings import Settings
 from runtime.stop import Stop
 from runtime.telemetry import BatchMetrics
+from tests.batch.watching import Nobody
 
 if TYPE_CHECKING:
     from batch.runs import Task
@@ -41,16 +42,6 @@ def settings(bench_settings: Settings) -> Settings:
 @pytest.fixture
 def stop() -> Stop:
     return Stop(10.0)
-
-
-class Nobody:
-    """Sees no progress."""
-
-    def expect(self, total: float) -> None:
-        """See nothing."""
-
-    def advance(self, count: float = 1) -> None:
-        """See nothing."""
 
 
 def everything(bench: "Bench") -> list[Any]:

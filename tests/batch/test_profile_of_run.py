@@ -12,7 +12,8 @@ from batch.tables import runs
 from model.errors import RunStopped
 from model.profile import from_json
 from runtime.settings import Settings
-from tests.batch.filled import DAY, ROWS, Nobody, fill
+from tests.batch.filled import DAY, ROWS, fill
+from tests.batch.watching import Nobody
 
 
 def profile(settings: Settings, day: date) -> Any:

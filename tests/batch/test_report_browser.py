@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from batch.report.page import render
 from batch.report.reporting import Wanted, make_report
-from tests.batch.filled import DAY, HOSTILE, HOSTILE_ID, Nobody, fill
+from tests.batch.filled import DAY, HOSTILE, HOSTILE_ID, fill
+from tests.batch.watching import Nobody
 
 AT = datetime(2013, 12, 18, 6, tzinfo=UTC)
 KINDS = ["regression", "classification", "outlier"]

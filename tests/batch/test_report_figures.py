@@ -30,7 +30,8 @@ from model.signature import Feature as FeatureOf
 from model.signature import Kind
 from runtime.sections import BatchSettings
 from runtime.settings import Settings
-from tests.batch.filled import CARRIERS, DAY, GAP, HOSTILE, HOSTILE_ID, ROWS, Nobody, fill, score
+from tests.batch.filled import CARRIERS, DAY, GAP, HOSTILE, HOSTILE_ID, ROWS, fill, score
+from tests.batch.watching import Nobody
 
 if TYPE_CHECKING:
     from tests.batch.conftest import Bench

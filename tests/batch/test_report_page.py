@@ -14,7 +14,8 @@ from batch.report.page import render
 from batch.report.reporting import Wanted, make_report
 from batch.report.text import compact, figure, number, percent, seconds
 from runtime.settings import Settings
-from tests.batch.filled import DAY, GAP, HOSTILE, HOSTILE_ID, Nobody, fill
+from tests.batch.filled import DAY, GAP, HOSTILE, HOSTILE_ID, fill
+from tests.batch.watching import Nobody
 
 AT = datetime(2013, 12, 18, 6, tzinfo=UTC)
 

@@ -4,8 +4,6 @@ import json
 import signal
 import socket
 import sqlite3
-import time
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -17,11 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from demo.flights import EVENT_FIELDS, december, load_flights
+from tests.batch.watching import DEADLINE_S, wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
 
-DEADLINE_S = 60.0
 ROWS = 40
 
 
@@ -67,13 +65,6 @@ def ask(port: int, path: str) -> tuple[int, str]:
         return 0, ""
     finally:
         connection.close()
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.05)
 
 
 def runs(settings: dict[str, str]) -> list[tuple[Any, ...]]:

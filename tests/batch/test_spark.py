@@ -3,13 +3,11 @@
 import json
 import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -48,31 +46,13 @@ from model.errors import (
 from runtime.child_process import bound
 from runtime.java import Java, find_java
 from runtime.settings import load_settings
+from tests.batch.watching import Nobody, wait_until
 
-DEADLINE_S = 60.0
+if TYPE_CHECKING:
+    from tests.batch.conftest import Postgres
+
 DAY = date(2013, 3, 31)  # of 23 hours in Madrid
 MADRID = ZoneInfo("Europe/Madrid")
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {DEADLINE_S:g} s: {what}")
-        time.sleep(0.02)
-
-
-class Nobody:
-    """Is told of progress, and counts it."""
-
-    def __init__(self) -> None:
-        self.total = self.done = 0.0
-
-    def expect(self, total: float) -> None:
-        self.total = total
-
-    def advance(self, count: float = 1) -> None:
-        self.done += count
 
 
 @dataclass(frozen=True)
@@ -177,12 +157,8 @@ def second(small_store: Path) -> Model:
 
 
 @pytest.fixture
-def bench(postgres_server: str, small_store: Path) -> Bench:
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0".encode())
-    url = make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
-    return Bench(url, small_store)
+def bench(postgres: "Postgres", small_store: Path) -> Bench:
+    return Bench(postgres.url, small_store)
 
 
 def score(
