@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import WrongUsage
-from serving.access import OPEN_PATHS, given_key, hash_of, is_known, new_key, require_protection
+from runtime.access import given_key, hash_of, is_known, new_key, require_protection
+from serving.openapi_paths import OPEN_PATHS
 
 if TYPE_CHECKING:
     from tests.conftest import CommandLine
@@ -102,15 +103,15 @@ class TestWhereItListens:
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
     def test_this_machine_alone_needs_no_keys(self, host: str) -> None:
         """Nobody from elsewhere comes here."""
-        require_protection(host, keys=(), insecure=False)
+        require_protection(host, keys=(), insecure=False, what="serving")
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])  # noqa: S104 - as above
     def test_anywhere_else_does(self, host: str) -> None:
         """Keys, or somebody who says that strangers are kept out otherwise."""
         with pytest.raises(WrongUsage, match="no API key is set"):
-            require_protection(host, keys=(), insecure=False)
-        require_protection(host, keys=("a",), insecure=False)
-        require_protection(host, keys=(), insecure=True)
+            require_protection(host, keys=(), insecure=False, what="serving")
+        require_protection(host, keys=("a",), insecure=False, what="serving")
+        require_protection(host, keys=(), insecure=True, what="serving")
 
     def test_it_is_said_before_anything_is_loaded(self, streamscore: "CommandLine") -> None:
         """Given a host that others reach and no key: wrong usage, with both ways out."""
