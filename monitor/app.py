@@ -88,10 +88,14 @@ class Viewers:
         self.count = 0
         self._framed: tuple[int, bytes] = (0, b"")
 
-    async def stream(self, _: Request) -> Response:
+    async def stream(self, request: Request) -> Response:
         """Snapshots as they come, or 503 where there are as many viewers as are let in."""
+        if request.method == "HEAD":
+            return Response(media_type=_Stream.media_type)
         if self.count >= self._most:
-            error = {"error": f"{self._most} viewers are let in at once (setting: max_viewers)"}
+            error = {
+                "error": f"{self._most} viewers are let in at once (setting: monitor.max_viewers)"
+            }
             return JSONResponse(error, 503, {"retry-after": "5"})
         return _Stream(self)
 

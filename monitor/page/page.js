@@ -120,7 +120,7 @@ class Chart {
     this.plot = new uPlot({
       width: this.place.clientWidth || 300, height: 180, legend: { show: false },
       cursor: { show: false }, scales: { y: { range: (_, low, high) => [0, Math.max(high || 0, 1e-3) * 1.1] } },
-      axes: [{ ...axis, size: 28, space: 45, values: (_, at) => at.map(t => clock(t * 1000).slice(0, 5 + 3 * (at.length > 1 && at[1] - at[0] < 60))) },
+      axes: [{ ...axis, size: 28, space: 45, incrs: [60, 120, 300, 600, 1200, 3600], values: (_, at) => at.map(t => clock(t * 1000).slice(0, 5)) },
         { ...axis, size: 62, space: 36, values: (_, values) => values.map(format) }],
       series: [{}, ...names.map((_, n) => ({
         stroke: () => ink(n ? "--two" : "--one"), width: 2, dash: n ? [6, 4] : undefined, points: { show: false },

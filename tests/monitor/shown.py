@@ -40,7 +40,7 @@ def history(now: float, *, lag: list[int | None] | None = None) -> History:
         t=[now - SECONDS + 1 + i for i in range(SECONDS)],
         events_per_s=[*rate, 5_123.4],
         predictions_per_s=[*(r - 60 * math.sin(i * 0.9) for i, r in enumerate(rate)), 5_098.1],
-        lag_events=lag or [*(int(190 + 60 * math.sin(i / 9)) for i in n), 186],
+        lag_events=lag or [*(int(186 + 60 * math.sin((i - SECONDS + 1) / 9)) for i in n), 186],
         p50_s=[*(0.012 + 0.002 * math.sin(i / 12) for i in n), 0.0124],
         p99_s=[*(0.041 + 0.012 * abs(math.sin(i / 7)) for i in n), 0.0481],
     )

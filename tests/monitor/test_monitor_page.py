@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from prometheus_client import CollectorRegistry
 
+from model.errors import SettingsError
 from monitor.app import create_app
 from monitor.figures import text_of
 from monitor.listen import listening
@@ -24,6 +25,9 @@ from monitor.live import Live
 from monitor.snapshot import Broker, Distribution, Group, Member, Rates, Snapshot, to_json
 from runtime.access import new_key
 from tests.monitor.shown import calibration, dead_letters, quality, snapshot
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandLine
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 DEADLINE_S = 20.0
@@ -344,6 +348,7 @@ def test_viewers_are_bounded_and_those_who_leave_make_room() -> None:
             next(lines)
             refused = httpx.get(f"{shown.url}/events")
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            assert httpx.head(f"{shown.url}/events").status_code == 200  # takes no room
         end = time.monotonic() + DEADLINE_S
         status = 503
         while status == 503:
@@ -412,3 +417,23 @@ def test_before_the_first_snapshot(page: Page) -> None:
         assert httpx.get(f"{shown.url}/snapshot").json()["headline"]["state"] == "working"
     finally:
         shown.stop()
+
+
+def test_beyond_this_machine_the_command_needs_keys(streamscore: "CommandLine") -> None:
+    """Given a host that others reach and no key: wrong usage, with both ways out."""
+    names = ("--input", "a", "--output", "b", "--group", "g")
+    done = streamscore("monitor", *names, "--host", "0.0.0.0")  # noqa: S104 - that is what is tested
+    assert done.returncode == 2
+    assert "monitor.api_keys" in done.stderr
+    assert "--insecure" in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(shown: Shown) -> None:
+    """Given another program on the port: what is wrong, and how to mend it."""
+    port = int(shown.url.rpartition(":")[2])
+    with (
+        pytest.raises(SettingsError, match=f"127.0.0.1:{port}: Address already in use") as told,
+        listening("127.0.0.1", port, lambda _: create_app(shown.live, CollectorRegistry())),
+    ):
+        pytest.fail("it listens where another does")
+    assert "--port" in str(told.value.hint)
