@@ -64,7 +64,10 @@ lock: setup
 	$(COMPILE) $(UPGRADE) examples/batch/airflow-requirements.in -o examples/batch/airflow-requirements.txt
 	grep -E "^(joblib|numpy|pandas|scikit-learn|scipy|skops|threadpoolctl)==" requirements/dev.txt \
 		| cut -d " " -f 1 > $(VENV)/models.txt
-	$(COMPILE) $(UPGRADE) benchmarks/quix-requirements.in -c $(VENV)/models.txt -o benchmarks/quix-requirements.txt
+	for peer in quix mlserver bentoml; do \
+		$(COMPILE) $(UPGRADE) benchmarks/$$peer-requirements.in -c $(VENV)/models.txt \
+			-o benchmarks/$$peer-requirements.txt || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) .bench dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

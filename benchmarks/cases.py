@@ -130,12 +130,17 @@ def padded(case: Case, size: int) -> Case:
     return replace(case, values=values, expected=case.expected[:few])
 
 
+def broken(value: bytes) -> bytes:
+    """A flight with a text where the model takes a number."""
+    return value.replace(b'"distance":', b'"distance":"far","was":', 1)
+
+
 def _broken(value: bytes, number: int) -> bytes:
     match number % 3:
         case 0:
             return value[: len(value) // 2]
         case 1:
-            return value.replace(b'"distance":', b'"distance":"far","was":', 1)
+            return broken(value)
         case _:
             return value.replace(b'"dep_delay":', b'"late":', 1)
 

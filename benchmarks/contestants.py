@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from benchmarks.cases import Case
 from benchmarks.names import BEST, PLAIN
+from benchmarks.peers import QUIX
 from benchmarks.process import Command
 from consumer.worker import Job
 from runtime.settings import Settings, load_settings
@@ -17,11 +18,10 @@ Guarantee = Literal["exactly_once", "at_least_once"]
 
 
 HERE: Final = Path(__file__).parent
-QUIX_PYTHON: Final = HERE.parent / ".bench" / "quix" / "bin" / "python"
 _SCRIPTS: Final[dict[Kind, tuple[str, str]]] = {
     "first script": (sys.executable, "naive_script.py"),
-    "quix apply": (str(QUIX_PYTHON), "quix_apply.py"),
-    "quix batch": (str(QUIX_PYTHON), "quix_batch.py"),
+    "quix apply": (str(QUIX.bin / "python"), "quix_apply.py"),
+    "quix batch": (str(QUIX.bin / "python"), "quix_batch.py"),
 }
 _SPELLED: Final = {"exactly_once": "exactly once", "at_least_once": "at least once"}
 

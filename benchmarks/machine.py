@@ -9,9 +9,13 @@ from typing import Final
 
 from confluent_kafka import libversion
 
+from benchmarks.peers import PEERS
 from runtime.broker_node import KAFKA_VERSION
 
-_PACKAGES: Final = ("confluent-kafka", "numpy", "pandas", "scikit-learn", "orjson", "msgspec")
+_PACKAGES: Final = (
+    *("confluent-kafka", "numpy", "pandas", "scikit-learn", "orjson", "msgspec"),
+    *("fastapi", "uvicorn"),
+)
 
 
 def describe_machine() -> dict[str, str]:
@@ -34,7 +38,7 @@ def describe_versions(*, own_broker: bool) -> dict[str, str]:
         "Apache Kafka": broker,
         "librdkafka": libversion()[0],
         **{name: version(name) for name in _PACKAGES},
-        "quixstreams": _pinned("quixstreams"),
+        **{peer.package: peer.version for peer in PEERS},
     }
 
 
@@ -44,11 +48,3 @@ def _entry(file: str, name: str) -> str | None:
         if key.strip() == name:
             return value.strip()
     return None
-
-
-def _pinned(name: str) -> str:
-    lock = Path(__file__).parent / "quix-requirements.txt"
-    lines = lock.read_text(encoding="utf-8").splitlines()
-    return next(
-        line.split()[0].partition("==")[2] for line in lines if line.startswith(f"{name}==")
-    )

@@ -48,6 +48,11 @@ class Plan:
     batch_rows: int
     batch_rows_many: int
     spark_rounds: int
+    online_events: int
+    online_warm_up_s: float
+    online_s: float
+    online_lists: int
+    overload_s: float
 
 
 _OWN: Final = (PASS_THROUGH, PLAIN_ENGINE, BEST_ENGINE)
@@ -81,6 +86,11 @@ FULL: Final = Plan(
     batch_rows=336_776,
     batch_rows_many=3_000_000,
     spark_rounds=2,
+    online_events=2_000,
+    online_warm_up_s=1.0,
+    online_s=4.0,
+    online_lists=200,
+    overload_s=60.0,
 )
 QUICK: Final = Plan(
     rounds=1,
@@ -110,4 +120,9 @@ QUICK: Final = Plan(
     batch_rows=2_000,
     batch_rows_many=6_000,
     spark_rounds=0,
+    online_events=200,
+    online_warm_up_s=0.2,
+    online_s=0.5,
+    online_lists=50,
+    overload_s=1.0,
 )

@@ -83,6 +83,11 @@ class Running:
             raise BenchmarkError(f"a contestant was not done in time: {self.last_words}")
 
     @property
+    def pid(self) -> int:
+        """Of the process that was started."""
+        return self._process.pid
+
+    @property
     def last_words(self) -> str:
         """The end of what it said."""
         return "\n".join(self._said)
@@ -151,6 +156,16 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def with_children(pid: int) -> list[int]:
+    """A process and all that it has started, and they, as far as they live."""
+    found = [pid]
+    for each in found:
+        for file in Path(f"/proc/{each}/task").glob("*/children"):
+            with suppress(OSError):  # a thread that has ended
+                found += map(int, file.read_text(encoding="utf-8").split())
+    return found
 
 
 def cpu_s(pid: int) -> float:

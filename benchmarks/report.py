@@ -12,6 +12,7 @@ from runtime.telemetry import STAGES
 
 BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
+PARTS: Final = {"online": ("<!-- bench online:begin -->", "<!-- bench online:end -->")}
 _TITLES: Final = {
     "throughput": "Draining a backlog",
     "profile": "Where the time goes: µs of the worker's loop per event",
@@ -21,6 +22,8 @@ _TITLES: Final = {
     "single": "One event alone",
     "startup": "Start to ready",
     "batch": "A day of a database",
+    "online": "Online: one model behind HTTP",
+    "strain": "Online: overload, and broken events",
 }
 _RATE: Final = "events_per_second"
 _LARGE: Final = 100  # from here on no digits behind the point
@@ -67,6 +70,26 @@ _COLUMNS: Final[Mapping[str, Sequence[Column]]] = {
         Column("peak_rss_mib", "peak RSS MiB", 0),
         Column("seconds", "seconds", 2),
     ),
+    "online": (
+        Column("requests_per_second", "requests/s", 0),
+        Column("events_per_second", "events/s", 0),
+        Column("p50_ms", "p50 ms", 2),
+        Column("p99_ms", "p99 ms", 2),
+        Column("server_cpu_us", "CPU µs/request", 0),
+        Column("client_cpu_us", "client's CPU µs/request", 0),
+        Column("rss_mib", "RSS MiB", 0),
+    ),
+    "strain": (
+        Column("requests_per_second", "served requests/s", 0),
+        Column("p50_ms", "p50 ms", 1),
+        Column("p99_ms", "p99 ms", 1),
+        Column("refused", "answered 503", 4),
+        Column("answered", "answered as they must be", 4),
+        Column("bad_refused", "broken ones refused", 4),
+        Column("rss_mib_before", "RSS MiB before", 0),
+        Column("rss_mib_begin", "after its warm-up", 0),
+        Column("rss_mib_end", "at its end", 0),
+    ),
 }
 
 
@@ -100,6 +123,16 @@ class Report:
             if rows := self.results.of(section):
                 parts += [f"### {title}", _markdown(section_table(section, rows))]
         return "\n\n".join(parts)
+
+    def part_to_markdown(self) -> str:
+        """A generated part of its own, of what was measured alone: no picture, fewer verdicts."""
+        facts = "; ".join(f"{k} {v}" for k, v in {**self.machine, **self.versions}.items())
+        parts = [textwrap.fill(f"Measured by `{self.command}` on: {facts}.", _WIDTH)]
+        for section, title in _TITLES.items():
+            if rows := self.results.of(section):
+                parts += [f"### {title}", _markdown(section_table(section, rows))]
+        measured = [verdict for verdict in self.verdicts if verdict.measured is not None]
+        return "\n\n".join([*parts, "### To reach online", _markdown(verdict_table(measured))])
 
     def to_text(self) -> str:
         """For the terminal; the verdicts come last."""
@@ -160,14 +193,14 @@ def _verdict_line(verdict: Verdict) -> list[str]:
     return [verdict.what, verdict.target, measured, f"{verdict.ratio:.2f}", verdict.word]
 
 
-def replaced(document: str, generated: str) -> str:
+def replaced(document: str, generated: str, begin: str = BEGIN, end: str = END) -> str:
     """The document with what stands between the markers replaced; ValueError without them."""
-    before, found, rest = document.partition(BEGIN)
-    _, ended, after = rest.partition(END)
+    before, found, rest = document.partition(begin)
+    _, ended, after = rest.partition(end)
     if not found or not ended:
-        msg = f"the markers {BEGIN} and {END} are not there"
+        msg = f"the markers {begin} and {end} are not there"
         raise ValueError(msg)
-    return f"{before}{BEGIN}\n\n{generated}\n\n{END}{after}"
+    return f"{before}{begin}\n\n{generated}\n\n{end}{after}"
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> str:

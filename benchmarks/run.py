@@ -21,7 +21,6 @@ from typing import Final
 
 from confluent_kafka import KafkaException
 
-from benchmarks import peers
 from benchmarks.alone import measure_latency, measure_single, measure_startup
 from benchmarks.batch_section import measure_batch
 from benchmarks.cases import CASES
@@ -29,9 +28,11 @@ from benchmarks.contestants import PASS_THROUGH
 from benchmarks.drain import drain
 from benchmarks.lab import BenchmarkError, lab_without_broker, open_lab
 from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.online_section import measure_online
+from benchmarks.peers import PEERS, Peer
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.plot import draw
-from benchmarks.report import Report, replaced
+from benchmarks.report import PARTS, Report, replaced
 from benchmarks.results import Results
 from benchmarks.throughput import Bench, measure_growth, measure_poison, measure_throughput
 from benchmarks.verdicts import judge
@@ -47,8 +48,13 @@ SECTIONS: Final[Mapping[str, Callable[[Bench], None]]] = {
     "poison": measure_poison,
     "growth": measure_growth,
     "batch": measure_batch,
+    "online": measure_online,
 }
-_WITHOUT_BROKER: Final = {"batch"}
+_WITHOUT_BROKER: Final = {"batch", "online"}
+_LEAVE_OUT: Final = {
+    flag: f"leave out {' and '.join(peer.package for peer in PEERS if peer.flag == flag)}"
+    for flag in dict.fromkeys(peer.flag for peer in PEERS)
+}
 _ALL_MODELS: Final = {"single", "throughput"}
 _SERVERS: Final = "STREAMSCORE_BENCH_BOOTSTRAP_SERVERS"
 _WARM_UP: Final = 20_000
@@ -78,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="of everything that is interleaved")
     parser.add_argument("--events", type=int, help="of the main backlogs")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it all run?")
-    parser.add_argument("--without-quix", action="store_true", help="needs no second virtualenv")
+    for flag, names in _LEAVE_OUT.items():
+        parser.add_argument(flag, action="append_const", const=flag, dest="without", help=names)
     parser.add_argument("--bootstrap-servers", default=os.environ.get(_SERVERS))
     parser.add_argument("--json", type=Path, help="write the results there too")
     parser.add_argument("--write-docs", action="store_true", help="docs/performance.{md,json,svg}")
@@ -105,11 +112,11 @@ def _plan(asked: argparse.Namespace) -> Plan:
 def _measured(asked: argparse.Namespace, say: Callable[[str], None]) -> Report:
     plan, results = _plan(asked), Results()
     sections = asked.only or list(SECTIONS)
-    with_quix = "throughput" in sections and not (asked.without_quix or asked.quick)
+    peers = [] if plan.quick else _peers(sections, asked.without or [])
     needs_broker = not _WITHOUT_BROKER.issuperset(sections)
     machine = describe_machine()
-    if with_quix:
-        peers.prepare()
+    for peer in peers:
+        peer.prepare()
     open_it = open_lab if needs_broker else lab_without_broker
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -118,7 +125,7 @@ def _measured(asked: argparse.Namespace, say: Callable[[str], None]) -> Report:
         say("the lab is open; models are fitted")
         wanted = CASES if _ALL_MODELS & set(sections) else ["flight"]
         cases = {name: CASES[name](lab.settings, quick=plan.quick) for name in wanted}
-        bench = Bench(lab, plan, cases, results, say, with_quix)
+        bench = Bench(lab, plan, cases, results, say, peers)
         if needs_broker and not plan.quick:
             _warm_up(bench)
         for section in (name for name in SECTIONS if name in sections):
@@ -126,6 +133,10 @@ def _measured(asked: argparse.Namespace, say: Callable[[str], None]) -> Report:
     command = f'make bench ARGS="{shlex.join(sys.argv[1:])}"'
     versions = describe_versions(own_broker=asked.bootstrap_servers is None)
     return Report(machine, versions, command, results, judge(results))
+
+
+def _peers(sections: Sequence[str], without: Sequence[str]) -> list[Peer]:
+    return [peer for peer in PEERS if peer.section in sections and peer.flag not in without]
 
 
 def _warm_up(bench: Bench) -> None:
@@ -140,11 +151,22 @@ def _write(report: Report, asked: argparse.Namespace) -> None:
     if asked.json is not None:
         asked.json.write_text(text, encoding="utf-8")
     if asked.write_docs:
+        _write_docs(report, text, asked.only or [])
+
+
+def _write_docs(report: Report, text: str, only: Sequence[str]) -> None:
+    """The page's generated parts: that of a section measured alone, else the main one."""
+    page = DOCS / "performance.md"
+    document = page.read_text(encoding="utf-8")
+    if len(only) == 1 and only[0] in PARTS:
+        name = only[0]
+        (DOCS / f"performance_{name}.json").write_text(text, encoding="utf-8")
+        written = replaced(document, report.part_to_markdown(), *PARTS[name])
+    else:
         (DOCS / "performance.json").write_text(text, encoding="utf-8")
         draw(report.results, DOCS / "performance.svg")
-        page = DOCS / "performance.md"
-        written = replaced(page.read_text(encoding="utf-8"), report.to_markdown())
-        page.write_text(written, encoding="utf-8")
+        written = replaced(document, report.to_markdown())
+    page.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":

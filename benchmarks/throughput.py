@@ -1,6 +1,6 @@
 """Sections that drain backlogs: contestants beside each other, poison, and the cost of growth."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,6 +16,7 @@ from benchmarks.contestants import (
 )
 from benchmarks.drain import drain
 from benchmarks.lab import PARTITIONS, Backlog, Lab
+from benchmarks.peers import QUIX, Peer
 from benchmarks.plan import Plan
 from benchmarks.results import Results
 
@@ -45,7 +46,7 @@ class Bench:
     cases: Mapping[str, Case]
     results: Results
     say: Say
-    with_quix: bool
+    peers: Sequence[Peer]
 
 
 def measure_throughput(bench: Bench) -> None:
@@ -68,7 +69,7 @@ def measure_throughput(bench: Bench) -> None:
 def _peers(bench: Bench, backlog: Backlog) -> list[Entry]:
     slow = bench.plan.slow_share
     peers = [_entry(FIRST_SCRIPT, backlog, slow)]
-    if bench.with_quix:
+    if QUIX in bench.peers:
         peers += [_entry(QUIX_APPLY, backlog, slow), _entry(QUIX_BATCH, backlog)]
     return peers
 

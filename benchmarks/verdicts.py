@@ -18,6 +18,16 @@ from benchmarks.names import (
     BATCH_UNSCORED,
     BEST,
     BEST_NAME,
+    ONLINE_BENTOML,
+    ONLINE_BEST,
+    ONLINE_BROKEN,
+    ONLINE_CONSTANT,
+    ONLINE_FASTAPI,
+    ONLINE_LISTS,
+    ONLINE_MANY,
+    ONLINE_MLSERVER,
+    ONLINE_ONE,
+    ONLINE_PLAIN,
     PASS_NAME,
     PLAIN_NAME,
     QUIX_BATCH_NAME,
@@ -61,7 +71,7 @@ class Verdict:
 
 def judge(results: Results) -> list[Verdict]:
     """A verdict on every target."""
-    targets = (*_RATES, *_COSTS, *_LATENCIES, *_GROWTH, *_BATCH)
+    targets = (*_RATES, *_COSTS, *_LATENCIES, *_GROWTH, *_BATCH, *_ONLINE, *_STRAIN)
     return [_verdict(target, results) for target in targets]
 
 
@@ -102,10 +112,14 @@ def _latency(rate: int, figure: str, of: Callable[[float, float], float]) -> Cal
     def measure(results: Results) -> float:
         subject = f"{rate:,} events/s"
         ours, limit = (results.find("latency", subject, name) for name in (BEST_NAME, PASS_NAME))
-        pairs = zip(ours.figures[figure], limit.figures[figure], strict=False)
-        return median(of(mine, theirs) for mine, theirs in pairs)
+        return _paired(ours, limit, figure, of)
 
     return measure
+
+
+def _paired(row: Row, other: Row, figure: str, of: Callable[[float, float], float]) -> float:
+    pairs = zip(row.figures[figure], other.figures[figure], strict=False)
+    return median(of(mine, theirs) for mine, theirs in pairs)
 
 
 def _of(results: Results, subject: str) -> list[Row]:
@@ -167,6 +181,32 @@ def _batch_again(results: Results) -> float:
     return max(row.middle("seconds") for row in rows)
 
 
+def _online(
+    subject: str,
+    name: str,
+    other: str,
+    figure: str = "requests_per_second",
+    of: Callable[[float, float], float] = operator.truediv,
+) -> Callable[[Results], float]:
+    def measure(results: Results) -> float:
+        row, base = (results.find("online", subject, each) for each in (name, other))
+        return _paired(row, base, figure, of)
+
+    return measure
+
+
+def _overloaded(
+    figure: str, worst: Callable[[Sequence[float]], float]
+) -> Callable[[Results], float]:
+    def measure(results: Results) -> float:
+        rows = [row for row in results.of("strain") if "refused" in row.figures]
+        if not rows:
+            raise KeyError("strain")
+        return worst([row.middle(figure) for row in rows])
+
+    return measure
+
+
 _FLIGHT: Final = "flight model, exactly once"
 _RATES: Final = (
     Target(f"{_FLIGHT}, plain engine: of the pass-through", "", "≥", 0.40,
@@ -226,4 +266,34 @@ _BATCH: Final = (
     Target("peak RSS of 3 million rows: beside that of 0.3", "%", "≤", 5.0,
            _batch_memory_growth),
     Target("a day that is complete, again", "s", "≤", 1.0, _batch_again),
+)  # fmt: skip
+_ONLINE: Final = (
+    Target("online, 64 connections, best engine: against plain FastAPI", "×", "≥", 40.0,
+           _online(ONLINE_MANY, ONLINE_BEST, ONLINE_FASTAPI)),
+    Target("online, 64 connections, plain engine: against plain FastAPI", "×", "≥", 15.0,
+           _online(ONLINE_MANY, ONLINE_PLAIN, ONLINE_FASTAPI)),
+    Target("its p99, best engine: of plain FastAPI's", "", "≤", 0.067,
+           _online(ONLINE_MANY, ONLINE_BEST, ONLINE_FASTAPI, "p99_ms")),
+    Target("its p99, best engine: of the constant answer's", "×", "≤", 3.0,
+           _online(ONLINE_MANY, ONLINE_BEST, ONLINE_CONSTANT, "p99_ms")),
+    Target("online, 64 connections: of the constant answer", "", "≥", 0.5,
+           _online(ONLINE_MANY, ONLINE_BEST, ONLINE_CONSTANT)),
+    Target("against MLServer's adaptive batching", "×", "≥", 10.0,
+           _online(ONLINE_MANY, ONLINE_BEST, ONLINE_MLSERVER)),
+    Target("against BentoML's batching", "×", "≥", 10.0,
+           _online(ONLINE_MANY, ONLINE_BEST, ONLINE_BENTOML)),
+    Target("online, p99 at 1 connection: above the constant answer's", "ms", "≤", 1.5,
+           _online(ONLINE_ONE, ONLINE_BEST, ONLINE_CONSTANT, "p99_ms", operator.sub)),
+    Target("online, 1,000 events a body", "events/s", "≥", 60_000.0,
+           _figure("online", ONLINE_LISTS, ONLINE_BEST, "events_per_second")),
+)  # fmt: skip
+_STRAIN: Final = (
+    Target("10 × too many clients: requests answered with 200 or 503", "", "≥", 1.0,
+           _overloaded("answered", min)),
+    Target("its p99, of those served (the deadline: 10 s)", "ms", "≤", 10_000.0,
+           _overloaded("p99_ms", max)),
+    Target("its memory at the end: above that after its warm-up", "%", "≤", 5.0,
+           _overloaded("rss_growth", max)),
+    Target("good requests answered among broken events", "", "≥", 1.0,
+           _figure("strain", ONLINE_BROKEN, ONLINE_BEST, "answered")),
 )  # fmt: skip

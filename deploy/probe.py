@@ -11,17 +11,23 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-_SERVE_HEALTH = frozenset({b"consume", b"schedule"})
+_HEALTH = ("STREAMSCORE_HEALTH__PORT", "9464")
+_PORTS = {
+    b"consume": _HEALTH,
+    b"schedule": _HEALTH,
+    b"serve": ("STREAMSCORE_SERVING__PORT", "8080"),
+}
 _TIMEOUT_S = 4.0  # below the timeout of the HEALTHCHECK that runs it
 
 
 def main(path: str = "/livez") -> int:
     """Print what was found, which `docker inspect` shows, and give the exit code."""
     arguments = Path("/proc/1/cmdline").read_bytes().split(b"\0")
-    if _SERVE_HEALTH.isdisjoint(arguments):
-        print("it runs, and serves no health")
-        return 0
-    return _ask(path, os.environ.get("STREAMSCORE_HEALTH__PORT", "9464"))
+    for argument in arguments:
+        if argument in _PORTS:
+            return _ask(path, os.environ.get(*_PORTS[argument]))
+    print("it runs, and serves no health")
+    return 0
 
 
 def _ask(path: str, port: str) -> int:

@@ -14,6 +14,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 _TRACE_PARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACE_STATE: Final = re.compile(rb"[\x20-\x7e]*")  # a header's value can be that at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,10 @@ class Asked:
         trace: Headers = []
         parent = headers.get(b"traceparent")
         if parent is not None and _TRACE_PARENT.fullmatch(parent):
-            names = (b"traceparent", b"tracestate")
-            trace = [(name, headers[name]) for name in names if name in headers]
+            trace = [(b"traceparent", parent)]
+            state = headers.get(b"tracestate")
+            if state is not None and _TRACE_STATE.fullmatch(state):
+                trace.append((b"tracestate", state))
         return cls(name, headers, trace)
 
 
@@ -49,22 +52,22 @@ def require_json(asked: Asked) -> None:
 
 async def read_body(asked: Asked, receive: Receive, most: int) -> bytes:
     """The body, refused as soon as it is larger than `most` bytes; raises HTTPException."""
+    if asked.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise HTTPException(415, "the body must not be compressed", {"accept-encoding": "identity"})
     length = asked.headers.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > most:
         raise _too_large(most)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    parts, size = [body], len(body)
-    while message.get("more_body", False):
-        if size > most:
-            raise _too_large(most)
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise HTTPException(400, "the client went away")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-    if size > most:
-        raise _too_large(most)
+        if size > most:
+            raise _too_large(most)
+        more = message.get("more_body", False)
     return b"".join(parts)
 
 

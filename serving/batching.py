@@ -5,10 +5,11 @@ thread, one at a time, while the next batch gathers.
 """
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -65,7 +66,6 @@ class Batcher:
         self._waiting: deque[Request] = deque()
         self._scored: list[Request] = []  # in a thread, now
         self._pace = Pace()
-        self._thread = ThreadPoolExecutor(1, "scoring")
         self._scheduled = False
         self._watched = False
         self.queued_events = 0
@@ -84,10 +84,6 @@ class Batcher:
         self._schedule()
         return answer
 
-    def close(self) -> None:
-        """Take no more work to the thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
     def _schedule(self) -> None:
         """Score soon: after every request that has been read by now has come in."""
         if self._waiting and not self._scheduled and not self._scored:
@@ -101,13 +97,13 @@ class Batcher:
             return
         events = sum(len(request.events) for request in requests)
         if self._pace.expected_s(events) <= _INLINE_S:
-            self._finish(requests, *_score(self._scoring(), requests))
+            self._finish(requests, *_score(self._scoring, requests))
             self._schedule()
             return
         self._scored = requests
         self._watch()
-        done = self._loop.run_in_executor(self._thread, _score, self._scoring(), requests)
-        done.add_done_callback(self._finish_threads)
+        # A daemon: the end of the service does not wait for a model that does not come back.
+        threading.Thread(target=self._score_aside, name="scoring", daemon=True).start()
 
     def _taken(self) -> list[Request]:
         """The next requests, as many as a batch takes; at least one."""
@@ -121,19 +117,23 @@ class Batcher:
                 room -= len(request.events)
         return requests
 
-    def _finish_threads(self, done: "asyncio.Future[tuple[Batch | Exception, float]]") -> None:
+    def _score_aside(self) -> None:
+        batch, seconds = _score(self._scoring, self._scored)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._finish_aside, batch, seconds)
+
+    def _finish_aside(self, batch: Batch | Exception, seconds: float) -> None:
         requests, self._scored = self._scored, []
-        if not done.cancelled():
-            self._finish(requests, *done.result())
+        self._finish(requests, batch, seconds)
         self._schedule()
 
     def _finish(self, requests: list[Request], batch: Batch | Exception, seconds: float) -> None:
+        self._pace.took(sum(len(request.events) for request in requests), seconds)
         if isinstance(batch, Exception):
             for request in requests:
                 if not request.answer.done():
                     request.answer.set_exception(batch)
             return
-        self._pace.took(len(batch.results), seconds)
         self._seen(batch)
         start = 0
         for request in requests:
@@ -159,7 +159,9 @@ class Batcher:
         self._watch()
 
 
-def _score(scoring: Scoring, requests: list[Request]) -> tuple[Batch | Exception, float]:
+def _score(
+    scoring: Callable[[], Scoring], requests: list[Request]
+) -> tuple[Batch | Exception, float]:
     """The batch and how long it took; or what went wrong, which is every request's."""
     began = time.perf_counter()
     events = [event for request in requests for event in request.events]
@@ -168,7 +170,7 @@ def _score(scoring: Scoring, requests: list[Request]) -> tuple[Batch | Exception
     ]
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     try:
-        batch = scoring.answer(events, origins, now)
+        batch = scoring().answer(events, origins, now)
     except Exception as error:  # noqa: BLE001 - a model may raise anything; it must be answered
         return error, time.perf_counter() - began
     return batch, time.perf_counter() - began

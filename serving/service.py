@@ -74,6 +74,8 @@ class Service:
         self._publish = publish
         self._names = f"{secrets.token_hex(6)}-"
         self._numbers = count(1)
+        self._in_flight = 0
+        metrics.in_flight.set_function(lambda: self._in_flight)
         self._counted: dict[tuple[str, int], Any] = {}
         self._others: Starlette | None = None
 
@@ -103,7 +105,7 @@ class Service:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         began = time.perf_counter()
-        self._metrics.in_flight.inc()
+        self._in_flight += 1
         asked = Asked.of(scope, f"{self._names}{next(self._numbers):x}")
         route = scope["path"] if scope["path"] == "/predict" else _NO_ROUTE
         try:
@@ -124,7 +126,7 @@ class Service:
                 send, status, [*headers, (b"x-request-id", asked.name.encode()), *asked.trace], body
             )
         finally:
-            self._metrics.in_flight.dec()
+            self._in_flight -= 1
         self._count(route, status, time.perf_counter() - began)
 
     def _require_key(self, path: str, headers: Mapping[bytes, bytes]) -> None:

@@ -106,7 +106,9 @@ def service(flight_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """`streamscore serve` with the model of flights."""
     command_line = CommandLine(tmp_path_factory.mktemp("parity"))
     try:
-        with started(command_line, flight_store, "--model", "flight-delay@champion") as running:
+        with started(
+            command_line.start, flight_store, "serve", "--model", "flight-delay@champion"
+        ) as running:
             yield running
     finally:
         command_line.stop()

@@ -5,8 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.names import BATCH_BEST, BATCH_UNSCORED, BEST_NAME, PASS_NAME, PLAIN_NAME
-from benchmarks.report import BEGIN, END, Column, cell, replaced, section_table
+from benchmarks.names import (
+    BATCH_BEST,
+    BATCH_UNSCORED,
+    BEST_NAME,
+    ONLINE_BEST,
+    ONLINE_CONSTANT,
+    ONLINE_MANY,
+    ONLINE_ONE,
+    PASS_NAME,
+    PLAIN_NAME,
+)
+from benchmarks.report import BEGIN, END, PARTS, Column, cell, replaced, section_table
 from benchmarks.results import Results, Row, ratios
 from benchmarks.schedule import Schedule, latencies_ms, percentiles
 from benchmarks.verdicts import judge, spread
@@ -110,6 +120,30 @@ def test_a_day_is_compared_with_the_same_without_scoring_and_with_one_ten_times_
     assert list(measured.values()) == pytest.approx([0.5, 0.6, 222.0, 4.0])
 
 
+def test_online_rates_are_compared_with_those_of_the_same_connections() -> None:
+    """Given ours and a constant, then 64 connections decide on rates, and one on the delay."""
+    found = Results()
+    for name, rate, p99 in ((ONLINE_BEST, 60, 2.0), (ONLINE_CONSTANT, 100, 1.5)):
+        for subject, slower in ((ONLINE_MANY, 10), (ONLINE_ONE, 1)):
+            figures = {"requests_per_second": rate, "p99_ms": p99 * slower}
+            found.add("online", subject, name, figures)
+    by_what = {verdict.what: verdict.measured for verdict in judge(found)}
+    assert by_what["online, 64 connections: of the constant answer"] == pytest.approx(0.6)
+    assert by_what["online, p99 at 1 connection: above the constant answer's"] == pytest.approx(0.5)
+    assert by_what["against MLServer's adaptive batching"] is None
+
+
+def test_the_worst_overload_is_judged() -> None:
+    """Given two of them, then each figure is of the one that bore it worse."""
+    found = Results()
+    for clients, answered, p99, growth in (("640", 1.0, 900.0, 0.5), ("200", 0.9, 300.0, 7.0)):
+        figures = {"answered": answered, "refused": 0.9, "p99_ms": p99, "rss_growth": growth}
+        found.add("strain", clients, ONLINE_BEST, figures)
+    verdicts = [verdict for verdict in judge(found) if verdict.measured is not None]
+    assert [verdict.measured for verdict in verdicts] == [0.9, 900.0, 7.0]
+    assert [verdict.reached for verdict in verdicts] == [False, True, False]
+
+
 def test_the_spread_is_of_the_largest_above_the_smallest() -> None:
     """In percent."""
     assert spread([10.0, 11.0, 10.5]) == pytest.approx(10.0)
@@ -139,5 +173,7 @@ def test_only_what_stands_between_the_markers_is_replaced() -> None:
     """What people wrote stays; a page without markers is an error and stays as it is."""
     page = f"# Title\n{BEGIN}\nold\n{END}\nend\n"
     assert replaced(page, "new") == f"# Title\n{BEGIN}\n\nnew\n\n{END}\nend\n"
+    part = "a <!-- bench online:begin -->old<!-- bench online:end --> z"
+    assert replaced(part, "new", *PARTS["online"]).split("\n\n")[1] == "new"
     with pytest.raises(ValueError, match="markers"):
         replaced("# Title\n", "new")

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.peers import LOCK
+from benchmarks.names import (
+    ONLINE_BEST,
+    ONLINE_BROKEN,
+    ONLINE_CONSTANT,
+    ONLINE_FASTAPI,
+    ONLINE_LISTS,
+    ONLINE_MANY,
+    ONLINE_ONE,
+    ONLINE_PLAIN,
+)
+from benchmarks.peers import PEERS, Peer
 from runtime.child_process import bound
 
 if TYPE_CHECKING:
@@ -55,6 +65,15 @@ ROWS = {
     ("batch", "SQLite, 6,000 rows", "streamscore auto"),
     ("batch", "PostgreSQL, 6,000 rows", "streamscore auto"),
     *(
+        ("online", subject, name)
+        for subject in (ONLINE_MANY, ONLINE_ONE, ONLINE_LISTS)
+        for name in (ONLINE_BEST, ONLINE_PLAIN, ONLINE_CONSTANT, ONLINE_FASTAPI)
+        if (subject, name) != (ONLINE_LISTS, ONLINE_FASTAPI)
+    ),
+    ("strain", ONLINE_BROKEN, ONLINE_BEST),
+    ("strain", "640 clients, room for 64", ONLINE_BEST),
+    ("strain", "50 clients of 1,000 events, room for 20", ONLINE_BEST),
+    *(
         ("single", model, name)
         for model in ("flight", "logistic", "forest")
         for name in (
@@ -65,7 +84,9 @@ ROWS = {
     ),
 }
 # The kernel counts in steps of 10 ms; a copy has no decode; short runs make "rest" a guess.
-MAY_BE_ZERO = re.compile(r"cpu_us_per_event|(decode|score|encode|rest)_us|^seconds$")
+MAY_BE_ZERO = re.compile(
+    r"cpu_us_per_event|(decode|score|encode|rest)_us|^seconds$|^rss_growth$|refused$|client_cpu_us"
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +123,10 @@ def test_every_row_is_measured(written: dict[str, Any]) -> None:
 
 
 def test_every_target_gets_its_verdict(written: dict[str, Any]) -> None:
-    """All but the comparisons with Quix Streams and Spark, which the quick run does without."""
+    """All but the comparisons with other products, which the quick run does without."""
     missing = [each["what"] for each in written["verdicts"] if each["measured"] is None]
     assert len(written["verdicts"]) > len(missing)
-    slow = ("Quix Streams", "PySpark")
+    slow = ("Quix Streams", "PySpark", "MLServer", "BentoML")
     assert [what for what in missing if not any(name in what for name in slow)] == []
 
 
@@ -115,13 +136,14 @@ def test_machine_and_versions_are_told(written: dict[str, Any]) -> None:
     assert {"Python", "Apache Kafka", "scikit-learn"} <= written["versions"].keys()
 
 
-def test_the_peers_are_locked_with_hashes_and_without_an_index() -> None:
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_the_peers_are_locked_with_hashes_and_without_an_index(peer: Peer) -> None:
     """As the project's own lock files, and with the models' libraries of the same versions."""
-    text = LOCK.read_text(encoding="utf-8")
+    text = peer.lock.read_text(encoding="utf-8")
     pins = dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", text, re.MULTILINE))
     assert text.count("--hash=sha256:") >= len(pins)
     assert "://" not in text
-    ours = (LOCK.parents[1] / "requirements" / "dev.txt").read_text(encoding="utf-8")
+    ours = (peer.lock.parents[1] / "requirements" / "dev.txt").read_text(encoding="utf-8")
     for name in ("joblib", "numpy", "pandas", "scikit-learn", "skops"):
         assert f"\n{name}=={pins[name]} " in ours
-    assert pins["quixstreams"].startswith("3.28.")
+    assert pins[peer.package] == peer.version

@@ -4,16 +4,19 @@ For annotations: `if TYPE_CHECKING: from tests.serving.conftest import Online`.
 """
 
 import contextlib
-import functools
-import socket
-import ssl
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from subprocess import Popen
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
@@ -25,11 +28,16 @@ from starlette.types import ASGIApp
 
 import model as bundles
 from model.bundle import Model, load_model
+from runtime.child_process import bound
 from tests.conftest import CommandLine
 from tests.serving.local_desk import LocalDesk
 
+if TYPE_CHECKING:
+    import ssl
+
 DEADLINE_S = 30.0
 ORIGINS = ("EWR", "JFK", "LGA")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -127,38 +135,58 @@ def online(load: Callable[[str], Model]) -> Iterator[Callable[[str], Online]]:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """`streamscore serve` in a process of its own."""
+    """The service in a process of its own."""
 
     url: str
     client: httpx.Client
-    process: Popen[str]
+    process: "subprocess.Popen[str]"
+    log: Path  # and what it prints
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rpartition(":")[2])
+
+    def entries(self, event: str) -> list[dict[str, Any]]:
+        """The log entries of one event so far; the last line may be half written."""
+        lines = self.log.read_text().split("\n")[:-1]
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [entry for entry in found if entry["event"] == event]
 
 
 @contextlib.contextmanager
 def started(
-    command_line: CommandLine,
+    start: Callable[..., "subprocess.Popen[str]"],
     store: Path,
     *arguments: str,
-    verify: ssl.SSLContext | None = None,
-    **settings: str,
+    verify: "ssl.SSLContext | bool" = True,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Started]:
-    """Start `streamscore serve` on a free port, and wait until it is ready; stop it at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {"STREAMSCORE_STORE": str(store), "STREAMSCORE_LOG__LEVEL": "warning", **settings}
-    process = command_line.start("serve", *arguments, "--port", str(port), env=env)
-    url = f"{'http' if verify is None else 'https'}://127.0.0.1:{port}"
-    trusted = True if verify is None else verify
-    with httpx.Client(base_url=url, timeout=DEADLINE_S, trust_env=False, verify=trusted) as client:
-        deadline = time.monotonic() + DEADLINE_S
+    """Start the service on a free port of the loopback, and wait until it is ready.
+
+    `start` is CommandLine.start, or like it; `settings` are by their environment variables.
+    """
+    log = Path(tempfile.mkstemp(".log", dir=store.parent)[1])
+    env = {"STREAMSCORE_STORE": str(store), "STREAMSCORE_SERVING__PORT": "0", **(settings or {})}
+    with log.open("wb") as file:
+        process = start(*arguments, env=env, stdout=file, stderr=file)
+    deadline = time.monotonic() + DEADLINE_S
+    address: str | None = None
+    while address is None:
+        found = re.search(r'"address": ?"([^"]+)"', log.read_text())
+        address = found and found[1]
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"it does not serve: {log.read_text()}")
+        time.sleep(0.02)
+    with httpx.Client(
+        base_url=address, timeout=DEADLINE_S, trust_env=False, verify=verify
+    ) as client:
         while not _is_ready(client):
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                pytest.fail(f"it does not serve: {process.communicate()}")
+            if time.monotonic() > deadline:
+                pytest.fail(f"it is not ready: {log.read_text()}")
             time.sleep(0.02)
-        yield Started(url, client, process)
-    process.terminate()
+        yield Started(address, client, process, log)
 
 
 def _is_ready(client: httpx.Client) -> bool:
@@ -168,16 +196,46 @@ def _is_ready(client: httpx.Client) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def start_serving(
-    task_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., contextlib.AbstractContextManager[Started]]]:
-    """Starts a service of the test's own; takes its flags and its environment."""
-    command_line = CommandLine(tmp_path_factory.mktemp("serving"))
-    try:
-        yield functools.partial(started, command_line, task_store)
-    finally:
-        command_line.stop()
+@pytest.fixture
+def serve_with(streamscore: CommandLine, task_store: Path) -> Iterator[Callable[..., Started]]:
+    """Starts `streamscore serve --model delay:1` with more flags, and settings by their names."""
+    with contextlib.ExitStack() as running:
+
+        def start(*flags: str, verify: Any = True, **settings: object) -> Started:
+            given = {f"STREAMSCORE_SERVING__{k.upper()}": str(v) for k, v in settings.items()}
+            arguments = ("serve", "--model", "delay:1", *flags)
+            service = started(
+                streamscore.start, task_store, *arguments, verify=verify, settings=given
+            )
+            return running.enter_context(service)
+
+        yield start
+
+
+@pytest.fixture
+def strange(task_store: Path) -> Iterator[Callable[..., Started]]:
+    """Starts the service with a model that takes so many seconds for a batch."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, env: Mapping[str, str], **options: Any) -> "subprocess.Popen[str]":
+        others = {k: v for k, v in os.environ.items() if not k.startswith("STREAMSCORE_")}
+        command = [sys.executable, "-m", "tests.serving.strange_service", *arguments]
+        given = {**others, **env}
+        processes.append(
+            subprocess.Popen(bound(command), cwd=ROOT, env=given, text=True, **options)
+        )
+        return processes[-1]
+
+    with contextlib.ExitStack() as running:
+
+        def start(seconds: float, **settings: object) -> Started:
+            given = {f"STREAMSCORE_SERVING__{k.upper()}": str(v) for k, v in settings.items()}
+            return running.enter_context(started(run, task_store, str(seconds), settings=given))
+
+        yield start
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -190,6 +248,6 @@ def serving(
         running.callback(command_line.stop)
         yield cache(
             lambda reference: running.enter_context(
-                started(command_line, task_store, "--model", reference)
+                started(command_line.start, task_store, "serve", "--model", reference)
             )
         )

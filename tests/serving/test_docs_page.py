@@ -131,8 +131,10 @@ def test_a_key_is_sent_where_one_is_asked_for(
 ) -> None:
     """Given a service with API keys: the page asks for one, and sends it with each request."""
     key, kept = new_key()
-    model = ("--model", "line")
-    with started(streamscore, task_store, *model, STREAMSCORE_SERVING__API_KEYS=kept) as served:
+    settings = {"STREAMSCORE_SERVING__API_KEYS": kept}
+    with started(
+        streamscore.start, task_store, "serve", "--model", "line", settings=settings
+    ) as served:
         page.goto(f"{served.url}/docs")
         field = page.get_by_label("API key")
         expect(field).to_be_visible()
