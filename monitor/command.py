@@ -2,12 +2,17 @@
 
 import importlib.util
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from model.errors import WrongUsage
 from runtime.terminal import BootstrapOption, StoreOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
 
 
 def monitor(
@@ -45,26 +50,32 @@ def monitor(
     port: Annotated[
         int | None, typer.Option(help="0: any free one.  (setting: monitor.port; 8090)")
     ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen beyond this machine without API keys.")
+    ] = False,
     bootstrap_servers: BootstrapOption = None,
     store: StoreOption = None,
 ) -> None:
     """Watch a scoring service: lag, latency, dead letters, quality and drift, until stopped.
 
-    It reads all partitions in a group of its own and takes nothing from anyone. What it knows is
-    kept in a file (setting: monitor.state), so that a restart goes on where it stood.
+    The page is at the address that it listens on. It reads all partitions in a group of its own
+    and takes nothing from anyone. What it knows is kept in a file (setting: monitor.state), so
+    that a restart goes on where it stood.
     """
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     from prometheus_client import CollectorRegistry
 
     _require_extra()
+    from monitor.app import create_app
+    from monitor.listen import listening
     from monitor.live import Live
     from monitor.service import run_monitor, subject_of
-    from runtime.health import HealthServer
+    from runtime.access import require_protection
     from runtime.logs import configure_logging
-    from runtime.sections import HealthSettings
     from runtime.settings import load_settings
     from runtime.stop import Stop
     from runtime.telemetry import MonitorMetrics
+    from runtime.terminal import out
 
     settings = load_settings(
         {
@@ -77,6 +88,7 @@ def monitor(
             "monitor.model": model,
             "monitor.host": host,
             "monitor.port": port,
+            "monitor.insecure": insecure or None,
         }
     )
     configure_logging(settings.log)
@@ -89,25 +101,29 @@ def monitor(
             )
         name = settings.monitor.model.partition("@")[0].partition(":")[0]
         watched = f"streamscore-{name}"
+    mine = settings.monitor
+    require_protection(mine.host, keys=mine.api_keys, insecure=mine.insecure, what="monitor")
     subject = subject_of(settings, watched)
-    stop = Stop(settings.monitor.shutdown_timeout_s)
+    stop = Stop(mine.shutdown_timeout_s)
     stop.on_signals()
     live, metrics = Live(), MonitorMetrics(CollectorRegistry())
-    server = HealthServer(
-        HealthSettings(host=settings.monitor.host, port=settings.monitor.port),
-        alive=live.alive,
-        ready=live.ready,
-        registry=metrics.registry,
-    )
-    server.start()
-    try:
+
+    def app(stopping: "Callable[[], bool]") -> "ASGIApp":
+        return create_app(
+            live,
+            metrics.registry,
+            keys=mine.api_keys,
+            max_viewers=mine.max_viewers,
+            stopping=stopping,
+        )
+
+    with listening(mine.host, mine.port, app) as address:
+        out().print(f"The page: {address}", soft_wrap=True)
         run_monitor(settings, subject, live, metrics, stop)
-    finally:
-        server.stop()
 
 
 def _require_extra() -> None:
-    if importlib.util.find_spec("river") is None:
+    if any(importlib.util.find_spec(name) is None for name in ("river", "starlette", "uvicorn")):
         raise WrongUsage(
             "the monitor needs packages that are not installed",
             hint="install them with: pip install 'streamscore[serving,monitor]'",

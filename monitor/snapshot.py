@@ -7,6 +7,15 @@ in UTC, durations are seconds, and `null` stands for what is not known (yet). Li
 import msgspec
 
 
+class Headline(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether it works, as monitor/headline.py decides: a state for programs, words for people."""
+
+    state: str
+    text: str
+    detail: str
+    since: str | None = None
+
+
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a broker answers, since when it does or does not, and what was said last."""
 
@@ -246,6 +255,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     outcomes_topic: str | None = None
     model: str | None = None
     task: str | None = None
+    headline: Headline | None = None
     broker: Broker
     rates: Rates
     history: History

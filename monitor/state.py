@@ -16,6 +16,7 @@ from model.signature import Signature, Task
 from monitor import quality
 from monitor.drift import AnswerWindow, ErrorDrift, FeatureWindow
 from monitor.figures import alarm, alarm_counts, causes, text_of, versions
+from monitor.headline import headline
 from monitor.join import MINUTE_S, Join, Minute
 from monitor.meters import Arrivals, BatchSizes, Growth, LatencyJoin, Meter, Past
 from monitor.pairs import Pair
@@ -164,7 +165,7 @@ class State:
             now, rates.events_per_s, rates.predictions_per_s, lag, latency.p50_s, latency.p99_s
         )
         subject, drift = self._subject, self._drifted(now, counts)
-        return Snapshot(
+        seen = Snapshot(
             at=text_of(now),
             started_at=text_of(self._started),
             input=subject.input,
@@ -192,6 +193,7 @@ class State:
             outcomes=self._outcomes(counts) if subject.outcomes else None,
             drift=drift,
         )
+        return msgspec.structs.replace(seen, headline=headline(seen))
 
     def _partition(self, number: int, now: float, view: View) -> Partition:
         end, committed = view.ends[number], view.committed.get(number)

@@ -181,16 +181,19 @@ class BatchSettings(Section):
                 yield name, mask_address(str(value)) if name in ADDRESSES and value else value
 
 
+# SHA-256 of API keys, in hexadecimal (`streamscore serve-key`); several while one is replaced.
+KeyHashes = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],
+    BeforeValidator(_comma_separated),
+]
+
+
 class ServingSettings(Section):
     """The HTTP service: where it listens, who may ask, and what it takes on."""
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080  # 0: any free one
-    # SHA-256 of the keys, in hexadecimal (`streamscore serve-key`); several while one is replaced.
-    api_keys: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...],
-        BeforeValidator(_comma_separated),
-    ] = ()
+    api_keys: KeyHashes = ()
     insecure: bool = False  # listen beyond this machine without keys
     tls_certificate: Path | None = None  # with its chain, in PEM
     tls_key: Path | None = None
@@ -220,6 +223,9 @@ class MonitorSettings(Section):
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8090  # 0: any free one
+    api_keys: KeyHashes = ()
+    insecure: bool = False  # listen beyond this machine without keys
+    max_viewers: Annotated[int, Field(ge=1, le=1_000)] = 32  # of the page at once; beyond it: 503
     outcomes: TopicName | None = None  # where the truth arrives later
     model: str | None = None  # NAME@ALIAS, whose baseline is compared with
     own_group: Annotated[str, Field(min_length=1)] | None = None  # None: streamscore-monitor-OUTPUT

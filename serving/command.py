@@ -73,8 +73,8 @@ def serve(
 
 def serve_key() -> None:
     """Make an API key for `serve`: the key is for a client, its hash for the settings."""
+    from runtime.access import new_key
     from runtime.terminal import out
-    from serving.access import new_key
 
     key, kept = new_key()
     out().print(f"key:  {key}", soft_wrap=True)

@@ -4,8 +4,7 @@ Pure. It is written by hand rather than read from the handlers, for they take by
 is, the model's signature says. A test holds it against the routes that there are.
 """
 
-from serving.access import OPEN_PATHS
-from serving.openapi_paths import TAGS, Served, paths, problem
+from serving.openapi_paths import OPEN_PATHS, TAGS, Served, paths, problem
 from serving.openapi_schemas import Schema, schemas
 
 

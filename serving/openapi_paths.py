@@ -9,6 +9,10 @@ from typing import Final
 from serving.examples import Examples
 from serving.openapi_schemas import Schema, array, ref
 
+# For probes and for the page that has a field for the key.
+OPEN_PATHS: Final = frozenset(
+    {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/ping", "/health", "/", "/docs"}
+)
 TAGS: Final = {
     "Predictions": "Events in, predictions out: what goes onto the topic, and what comes from it.",
     "Open Inference Protocol": "V2, as KServe, Triton and MLServer speak it.",

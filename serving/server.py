@@ -26,11 +26,11 @@ from model.bundle_files import GOLDEN, parse
 from model.errors import SettingsError
 from model.golden import Golden
 from model.rejection import Rejection
+from runtime.access import require_protection
 from runtime.reload import Watcher, following
 from runtime.sections import ServingSettings
 from runtime.settings import Settings
 from runtime.telemetry import PublishMetrics, ServingMetrics
-from serving.access import require_protection
 from serving.batching import Batcher, Room
 from serving.connection import ConnectionLimits, LimitedProtocol, cut_off_slow
 from serving.mlflow_routes import MlflowRoutes
@@ -67,7 +67,9 @@ def serve(
 
     """
     serving = settings.serving
-    require_protection(serving.host, keys=serving.api_keys, insecure=serving.insecure)
+    require_protection(
+        serving.host, keys=serving.api_keys, insecure=serving.insecure, what="serving"
+    )
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1))  # more native threads than one fight over cores
         listening = stack.enter_context(_listening(serving))

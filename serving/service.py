@@ -24,12 +24,13 @@ from starlette.routing import Match, Route
 
 from model.bundle import Model
 from model.rejection import Rejection
+from runtime.access import given_key, is_known
 from runtime.sections import ServingSettings
 from runtime.telemetry import ServingMetrics
-from serving.access import OPEN_PATHS, given_key, is_known
 from serving.asked import Asked, Message, Receive, Scope, read_body, require_json
 from serving.batching import Answer, Batcher, Overloaded, TooLate
 from serving.desk import Answered, json_response
+from serving.openapi_paths import OPEN_PATHS
 from serving.problems import Headers, of_event, problem, response, too_much
 
 _log = structlog.get_logger("streamscore.serving")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from runtime.access import new_key
 from runtime.settings import load_settings
-from serving.access import new_key
 from serving.command import serve as command
 
 ROOT = Path(__file__).parents[2]

@@ -328,7 +328,7 @@ def test_a_broker_that_goes_away_and_comes_back(tmp_path: Path) -> None:
 def test_the_command_serves_and_stops_on_sigterm(
     kafka: "Kafka", streamscore: "CommandLine"
 ) -> None:
-    """It starts without its topics, says what is missing, and ends cleanly."""
+    """It starts without its topics, says what is missing, and ends cleanly, viewers or not."""
     import urllib.request  # noqa: PLC0415 - here alone
 
     process = streamscore.start(
@@ -345,7 +345,13 @@ def test_the_command_serves_and_stops_on_sigterm(
                 body = answer.read().decode()
         except OSError:
             time.sleep(0.1)
-    process.terminate()
+    with urllib.request.urlopen("http://127.0.0.1:18765/events", timeout=5) as viewer:
+        line = b""
+        while not line.startswith(b"data: {"):
+            line = viewer.readline()
+        process.terminate()
+        viewer.read()  # to its end, which is whole: one that is broken off raises
+    assert json.loads(line.removeprefix(b"data: "))["headline"]["state"] == "no_events"
     _, said = process.communicate(timeout=15)
     assert process.returncode == 0
     assert "monitor_stopped" in said

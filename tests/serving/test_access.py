@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from model.errors import WrongUsage
-from serving.access import given_key, hash_of, is_known, is_loopback, new_key, require_protection
+from runtime.access import given_key, hash_of, is_known, is_loopback, new_key, require_protection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,8 +195,8 @@ def test_what_is_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.org", "")))  # noqa: S104
     with pytest.raises(WrongUsage, match="can be reached"):
-        require_protection("::", keys=(), insecure=False)
-    require_protection("::", keys=(hash_of(b"x"),), insecure=False)
+        require_protection("::", keys=(), insecure=False, what="serving")
+    require_protection("::", keys=(hash_of(b"x"),), insecure=False, what="serving")
 
 
 def test_a_key_among_headers() -> None:

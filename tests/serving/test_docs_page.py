@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
-from serving.access import new_key
+from runtime.access import new_key
 from tests.serving.conftest import started
 
 if TYPE_CHECKING:

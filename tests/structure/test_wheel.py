@@ -82,6 +82,17 @@ def test_the_wheel_carries_licence_types_and_its_guard(wheel: Path) -> None:
     assert "model/py.typed" in names
 
 
+def test_the_wheel_carries_the_live_page(root: Path, wheel: Path) -> None:
+    """Every file of the page is there as it is in the checkout, with the licence of its charts."""
+    page = sorted((root / "monitor" / "page").iterdir())
+    with zipfile.ZipFile(wheel) as archive:
+        carried = {path.name: archive.read(f"monitor/page/{path.name}") for path in page}
+        names = archive.namelist()
+    assert carried == {path.name: path.read_bytes() for path in page}
+    assert {"index.html", "page.js", "page.css", "uPlot.iife.min.js"} <= set(carried)
+    assert any(name.endswith("/licenses/monitor/page/uPlot.LICENSE.txt") for name in names)
+
+
 def test_the_wheel_is_for_this_platform_and_any_python(root: Path, wheel: Path) -> None:
     """The extension is there, once, for every Python from 3.11 on; its sources stay behind."""
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -1,4 +1,4 @@
-"""Who may ask: API keys, of which the service knows the hashes alone.
+"""Who may ask: API keys, of which a server knows the hashes alone.
 
 A key has 256 random bits, so SHA-256 keeps it: there is nothing to guess, and no request waits
 for a slow hash. Pure.
@@ -12,10 +12,6 @@ from collections.abc import Sequence
 
 from model.errors import WrongUsage
 
-# For probes and for the page that has a field for the key.
-OPEN_PATHS = frozenset(
-    {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/ping", "/health", "/", "/docs"}
-)
 _PREFIX = "ss_"  # so that scanners for secrets find one that was left somewhere
 
 
@@ -44,9 +40,7 @@ def given_key(authorization: bytes | None, api_key: bytes | None) -> bytes | Non
     return api_key
 
 
-def require_protection(
-    host: str, *, keys: Sequence[str], insecure: bool, what: str = "serving"
-) -> None:
+def require_protection(host: str, *, keys: Sequence[str], insecure: bool, what: str) -> None:
     """Refuse to listen beyond this machine without keys. Raises WrongUsage."""
     if not keys and not insecure and not is_loopback(host):
         hint = (
