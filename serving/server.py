@@ -33,6 +33,7 @@ from runtime.settings import Settings
 from runtime.telemetry import PublishMetrics, ServingMetrics
 from serving.batching import Batcher, Room
 from serving.connection import ConnectionLimits, LimitedProtocol, cut_off_slow
+from serving.encoding import encode
 from serving.mlflow_routes import MlflowRoutes
 from serving.model_routes import ModelRoutes
 from serving.publish import publishing
@@ -156,8 +157,6 @@ async def _warm_up(parts: _Parts, batcher: Batcher) -> None:
     """Score golden rows, so that the first request pays for nothing that happens once."""
     path = parts.watcher.model.path / GOLDEN
     golden = parse(path, path.read_bytes(), Golden)
-    from serving.encoding import encode  # noqa: PLC0415
-
     events = [encode(event) for event in golden.events][: parts.room().queued_events]
     for some in (events[:1], events[:1], events):
         await batcher.submit("warm-up", some)

@@ -1,4 +1,4 @@
-"""What all tests share: a real Kafka, the command line, and a store with a model of flights.
+"""What all tests share: a real Kafka, the command line, a store with a model of flights, a browser.
 
 The broker is that of STREAMSCORE_TEST_BOOTSTRAP_SERVERS where it is set, else a container where
 Docker answers, else the embedded one: no test is skipped for want of a broker. Whatever is started
@@ -36,6 +36,7 @@ hypothesis_settings.register_profile("untimed", deadline=None)  # machines are b
 hypothesis_settings.load_profile("untimed")
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
     from testcontainers.core.container import DockerContainer
 
     import model.store as model_store
@@ -307,3 +308,33 @@ def moving_store(changing_flight_store: "model_store.Store") -> "model_store.Sto
     """The above, for a test that moves the champion: it begins at version 1."""
     changing_flight_store.promote("flight-delay", "1", "champion")
     return changing_flight_store
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A headless Chromium; of a module, for its event loop is in the way of others."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - where a browser is needed
+
+    found = os.environ.get("STREAMSCORE_TEST_CHROMIUM") or shutil.which("chromium")
+    assert found, "there is no chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: "Browser") -> Iterator["Page"]:
+    opened = browser.new_page()
+    opened.set_default_timeout(15_000)
+    yield opened
+    opened.close()
+
+
+def complaints(page: "Page") -> list[str]:
+    """What the page says on its console, from now on."""
+    found: list[str] = []
+    page.on("console", lambda message: found.append(message.text))
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("dialog", lambda dialog: found.append(dialog.message))
+    return found

@@ -1,14 +1,12 @@
 """The report in a real browser: on a phone, on a screen, on paper and in the dark."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from batch.report.page import render
 from batch.report.reporting import Wanted, make_report
@@ -40,16 +38,6 @@ SIZES = """() => [...document.querySelectorAll("svg")].map(each => {
     const box = each.getBoundingClientRect();
     return [box.width, box.height, each.querySelectorAll("path, text").length];
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = os.environ.get("STREAMSCORE_TEST_CHROMIUM") or shutil.which("chromium")
-    assert found, "there is no chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -1,9 +1,7 @@
 """The live page in a real browser, fed by the real application with snapshots that change."""
 
 import itertools
-import os
 import re
-import shutil
 import socket
 import threading
 import time
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from prometheus_client import CollectorRegistry
 
 from model.errors import SettingsError
@@ -24,6 +22,7 @@ from monitor.listen import listening
 from monitor.live import Live
 from monitor.snapshot import Broker, Distribution, Group, Member, Rates, Snapshot, to_json
 from runtime.access import new_key
+from tests.conftest import complaints
 from tests.monitor.shown import calibration, dead_letters, quality, snapshot
 
 if TYPE_CHECKING:
@@ -96,33 +95,6 @@ def shown() -> Iterator[Shown]:
     made.show(snapshot(time.time()))
     yield made
     made.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = os.environ.get("STREAMSCORE_TEST_CHROMIUM") or shutil.which("chromium")
-    assert found, "there is no chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page()
-    opened.set_default_timeout(15_000)
-    yield opened
-    opened.close()
-
-
-def complaints(page: Page) -> list[str]:
-    """What the page says on its console."""
-    found: list[str] = []
-    page.on("console", lambda message: found.append(message.text))
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("dialog", lambda dialog: found.append(dialog.message))
-    return found
 
 
 def figure(page: Page, name: str) -> Any:

@@ -1,16 +1,14 @@
 """The page at /docs in a real browser: every request works as it is shown, and text stays text."""
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Locator, Page, Route, expect
 
 from runtime.access import new_key
+from tests.conftest import complaints
 from tests.serving.conftest import started
 
 if TYPE_CHECKING:
@@ -27,33 +25,6 @@ TOO_WIDE = """() => [...document.querySelectorAll("body *")].filter(each => {
     const box = each.getBoundingClientRect();
     return box.width && (box.left < -0.5 || box.right > innerWidth + 0.5);
 }).map(each => each.outerHTML.slice(0, 120))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = os.environ.get("STREAMSCORE_TEST_CHROMIUM") or shutil.which("chromium")
-    assert found, "there is no chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    opened = browser.new_page()
-    opened.set_default_timeout(15_000)
-    yield opened
-    opened.close()
-
-
-def complaints(page: Page) -> list[str]:
-    """What the page says on its console, and what it asks of others."""
-    found: list[str] = []
-    page.on("console", lambda message: found.append(message.text))
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("dialog", lambda dialog: found.append(dialog.message))
-    return found
 
 
 def sections(page: Page) -> dict[str, Locator]:
